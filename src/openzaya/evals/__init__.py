@@ -1,0 +1,1 @@
+"""Evaluation: run tasks with a sampler and say how sure the numbers are."""

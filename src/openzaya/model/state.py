@@ -1,0 +1,63 @@
+"""What decoding carries from one token to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from openzaya.config.model import ModelConfig
+
+
+@dataclass(slots=True)
+class LayerState:
+    """One layer's share: keys and values after norm, temperature and RoPE, plus CCA's context."""
+
+    k_BGTK: Tensor
+    v_BGTK: Tensor
+    conv_B2C: Tensor  # the last two RAW q|k columns (before the convolutions), older first
+    value_B: Tensor  # the last token's delayed-value projection
+
+
+@dataclass(slots=True)
+class DecodeState:
+    """Keys, values and CCA context of B sequences, `lengths` tokens of each.
+
+    A prefix cache or a fork needs all of it: keys and values alone do not continue a sequence,
+    because the next token's convolution reads the last two raw columns and its value half reads
+    the last delayed value.
+    """
+
+    layers: list[LayerState]
+    lengths: list[int]
+
+    @classmethod
+    def empty(
+        cls, config: ModelConfig, rows: int, capacity: int, dtype: torch.dtype = torch.float32
+    ) -> DecodeState:
+        """Room for `rows` sequences of up to `capacity` tokens."""
+        g, k = config.num_key_value_heads, config.head_dim
+
+        def layer() -> LayerState:
+            return LayerState(
+                torch.zeros(rows, g, capacity, k, dtype=dtype),
+                torch.zeros(rows, g, capacity, k, dtype=dtype),
+                torch.zeros(rows, 2, config.conv_channels),  # fp32, the report's list
+                torch.zeros(rows, g * k // 2),
+            )
+
+        return cls([layer() for _ in range(config.num_hidden_layers)], [0] * rows)
+
+    @property
+    def capacity(self) -> int:
+        return self.layers[0].k_BGTK.shape[2]
+
+    def select(self, rows: list[int]) -> DecodeState:
+        """A copy of some rows (repeats allowed): compaction, forking, snapshot and restore."""
+        index = torch.tensor(rows)
+        layers = [
+            LayerState(s.k_BGTK[index], s.v_BGTK[index], s.conv_B2C[index], s.value_B[index])
+            for s in self.layers
+        ]
+        return DecodeState(layers, [self.lengths[r] for r in rows])

@@ -1,0 +1,145 @@
+"""The whole network: embedding, L blocks of CCA and MoE, tied head. Names match HF's `zaya`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from openzaya.config.model import ModelConfig
+from openzaya.model.cca import CCA, rope_table
+from openzaya.model.experts import MoE
+from openzaya.model.layout import Layout
+from openzaya.model.norm import ResidualScale, RMSNorm
+from openzaya.model.state import DecodeState, LayerState
+
+
+@dataclass(slots=True)
+class ModelOutput:
+    """Final normed hidden states and, per token and layer, the router's choice."""
+
+    hidden_ND: Tensor
+    experts_NL: Tensor
+
+
+class Block(nn.Module):
+    """One layer: normed input through CCA, merge, normed input through the experts, merge."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.self_attn = CCA(config, layer)
+        self.post_attention_residual_scale = ResidualScale(config)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.mlp = MoE(config, layer)
+        self.post_mlp_residual_scale = ResidualScale(config)
+
+    def forward(
+        self,
+        residual_ND: Tensor,
+        router_NR: Tensor | None,
+        layout: Layout,
+        rope: tuple[Tensor, Tensor],
+        state: LayerState | None,
+        replay_N: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        attended = self.self_attn(self.input_layernorm(residual_ND), layout, rope, state)
+        residual_ND = self.post_attention_residual_scale(attended, residual_ND)
+        x_ND = self.post_attention_layernorm(residual_ND)
+        mixed, routing = self.mlp(x_ND, router_NR, replay_N)
+        residual_ND = self.post_mlp_residual_scale(mixed, residual_ND)
+        return residual_ND, routing.latent_NR, routing.choice_N
+
+
+class ZayaModel(nn.Module):
+    """Everything below the head. The residual stream is fp32 whatever the weights are."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.input_hidden_states_scale = nn.Parameter(torch.empty(config.hidden_size))
+        self.input_hidden_states_bias = nn.Parameter(torch.empty(config.hidden_size))
+        self.layers = nn.ModuleList(Block(config, i) for i in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    def forward(
+        self,
+        ids_N: Tensor,
+        layout: Layout,
+        state: DecodeState | None = None,
+        replay_NL: Tensor | None = None,
+    ) -> ModelOutput:
+        embedded = self.embed_tokens(ids_N) + self.input_hidden_states_bias
+        residual_ND = (embedded * self.input_hidden_states_scale).float()
+        rope = rope_table(self.config, layout.position_N)
+        router_NR: Tensor | None = None
+        choices = []
+        for i, block in enumerate(self.layers):
+            layer_state = state.layers[i] if state is not None else None
+            replay_N = replay_NL[:, i] if replay_NL is not None else None
+            residual_ND, router_NR, choice_N = block(
+                residual_ND, router_NR, layout, rope, layer_state, replay_N
+            )
+            choices.append(choice_N)
+        if state is not None:
+            state.lengths = [n + p for n, p in zip(layout.lengths, layout.past, strict=True)]
+        return ModelOutput(self.norm(residual_ND), torch.stack(choices, dim=1))
+
+
+class ZayaForCausalLM(nn.Module):
+    """The language model. Build from scratch with `initialise`, or load a folder (checkpoint.py)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = ZayaModel(config)
+
+    def forward(
+        self,
+        ids_N: Tensor,
+        layout: Layout,
+        state: DecodeState | None = None,
+        replay_NL: Tensor | None = None,
+    ) -> ModelOutput:
+        """Hidden states for `logits`. With `state`, segment b continues row b of it in place.
+
+        `replay_NL` (tokens, layers) pins every router choice to indices seen elsewhere.
+        """
+        return self.model(ids_N, layout, state, replay_NL)
+
+    def logits(self, hidden_ND: Tensor) -> Tensor:
+        """fp32 logits through the tied embedding. Pass only the rows you need."""
+        return F.linear(hidden_ND.float(), self.model.embed_tokens.weight.float())
+
+    @property
+    def balancing_biases(self) -> list[Tensor]:
+        """The selection biases of all layers, the very buffers the routers read."""
+        return [block.mlp.gate.balancing_biases for block in self.model.layers]  # type: ignore[union-attr]
+
+    @torch.no_grad()
+    def initialise(self, seed: int) -> ZayaForCausalLM:
+        """Fresh weights. Matrices and convolutions N(0, initializer_range); scales 1; biases 0;
+        key temperature, MoE branch scale and router output as the config says; skip bias -1."""
+        generator = torch.Generator().manual_seed(seed)
+        config = self.config
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()
+            elif name.endswith("temp"):
+                parameter.fill_(config.key_temperature_init)
+            elif name.endswith("post_mlp_residual_scale.hidden_states_scale"):
+                parameter.fill_(config.moe_branch_scale_init)
+            elif parameter.dim() == 1:
+                parameter.fill_(1.0)
+            else:
+                std = config.initializer_range
+                if name.endswith("router_mlp.out_proj.weight"):
+                    std = config.router_out_std or std
+                parameter.normal_(0.0, std, generator=generator)
+        for bias in self.balancing_biases:
+            bias.zero_()
+            bias[config.num_experts :] = -1.0  # the skip class, where it exists
+        return self

@@ -1,0 +1,166 @@
+"""Muon: each weight matrix moves by its orthogonalised gradient (Jordan 2024).
+
+Expert stacks (E, d_out, d_in) count as E matrices. Equal shapes go through one batched
+Newton-Schulz: at laptop sizes the calls, not the products, are what costs. Iterations run in fp32
+by default, because in bf16 the result depends on how the products were split.
+
+Left out: sharded parameters. A matrix has to be whole where it is orthogonalised.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.optimizer import ParamsT
+
+Coefficients = tuple[float, float, float]
+JORDAN: Coefficients = (3.4445, -4.7750, 2.0315)
+"""Steepest at zero; singular values end in about 0.68-1.13 rather than at 1."""
+_TINY = 1e-7
+
+
+def newton_schulz(
+    g: Tensor,
+    steps: int = 5,
+    coefficients: Coefficients = JORDAN,
+    dtype: torch.dtype = torch.float32,
+) -> Tensor:
+    """U S' V^T for g = U S V^T with S' near 1: (..., d_out, d_in) -> same shape, in `dtype`.
+
+    X <- aX + b(XX^T)X + c(XX^T)^2 X, from X = g / |g|_F (Jordan 2024). Zero stays zero.
+    """
+    a, b, c = coefficients
+    x = g.to(dtype)
+    tall = g.shape[-2] > g.shape[-1]
+    if tall:  # the Gram matrix of the short side is the cheap one
+        x = x.mT
+    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=_TINY)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    return x.mT if tall else x
+
+
+def update_scale(kind: Literal["match_rms", "original"], d_out: int, d_in: int) -> float:
+    """Factor on the orthogonal update.
+
+    match_rms gives entries an RMS near 0.2, AdamW's usual one, so that both share a learning
+    rate (Moonlight, arXiv 2502.16982); original is Jordan's.
+    """
+    if kind == "match_rms":
+        return 0.2 * math.sqrt(max(d_out, d_in))
+    return math.sqrt(max(1.0, d_out / d_in))
+
+
+class Muon(Optimizer):
+    """W <- (1 - lr*wd) W - lr * scale * NS(momentum(g)), for 2-D weights and 3-D expert stacks.
+
+    momentum is an exponential mean, as in torch.optim.Muon; at 0 no state is ever allocated
+    (the report's RL optimizer).
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float,
+        *,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        weight_decay: float = 0.0,
+        ns_steps: int = 5,
+        ns_dtype: torch.dtype = torch.float32,
+        scale: Literal["match_rms", "original"] = "match_rms",
+        min_expert_tokens: int = 0,
+    ) -> None:
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "nesterov": nesterov,
+            "weight_decay": weight_decay,
+            "ns_steps": ns_steps,
+            "ns_dtype": ns_dtype,
+            "scale": scale,
+            "min_expert_tokens": min_expert_tokens,
+        }
+        super().__init__(params, defaults)
+        for group in self.param_groups:
+            for p in group["params"]:
+                assert p.dim() in (2, 3), f"Muon moves matrices and stacks, not {tuple(p.shape)}"
+
+    @torch.no_grad()
+    def step(  # type: ignore[override]  # no closures: nothing here evaluates the loss again
+        self,
+        closure: Callable[[], float] | None = None,
+        *,
+        expert_tokens: Mapping[Tensor, Tensor] | None = None,
+    ) -> None:
+        """Move every parameter that has a gradient.
+
+        `expert_tokens` maps an expert stack to its tokens per expert (E,) in this batch. Experts
+        below `min_expert_tokens` keep weight and momentum bit for bit: the update's size does not
+        depend on the gradient's, so a handful of tokens would move them at full speed, and decay
+        without gradient would shrink them. Stacks that are not listed move whole.
+        """
+        assert closure is None, "Muon does not evaluate closures"
+        listed = expert_tokens or {}
+        for group in self.param_groups:
+            by_shape: dict[tuple[Any, ...], list[Tensor]] = {}
+            for p in group["params"]:
+                if p.grad is not None:
+                    key = (*p.shape[-2:], p.dtype, p.device)
+                    by_shape.setdefault(key, []).append(p)
+            for params in by_shape.values():
+                self._move(group, params, [self._moving(group, p, listed) for p in params])
+
+    def _move(
+        self, group: dict[str, Any], params: list[Tensor], moving: list[Tensor | None]
+    ) -> None:
+        """One batched orthogonalisation for `params`, whose last two dimensions agree."""
+        d_out, d_in = params[0].shape[-2:]
+        directions = [
+            self._direction(group, p, m).reshape(-1, d_out, d_in)
+            for p, m in zip(params, moving, strict=True)
+        ]
+        orthogonal = newton_schulz(
+            torch.cat(directions), steps=group["ns_steps"], dtype=group["ns_dtype"]
+        ).to(params[0].dtype)
+        decay = group["lr"] * group["weight_decay"]
+        distance = group["lr"] * update_scale(group["scale"], d_out, d_in)
+        parts = orthogonal.split([d.shape[0] for d in directions])
+        for p, m, part in zip(params, moving, parts, strict=True):
+            if m is None:
+                p.mul_(1 - decay).sub_(part.view_as(p), alpha=distance)
+            else:
+                # Selection, not multiplication by 0: an idle expert's noise may even be nan.
+                moved = (p * (1 - decay)).sub_(part.view_as(p), alpha=distance)
+                p.copy_(torch.where(m, moved, p))
+
+    def _direction(self, group: dict[str, Any], p: Tensor, moving: Tensor | None) -> Tensor:
+        """Gradient, or its (Nesterov) momentum: what gets orthogonalised. Shape of `p`."""
+        grad, momentum = p.grad, group["momentum"]
+        assert grad is not None
+        if momentum == 0:
+            return grad
+        state = self.state[p]
+        if "momentum_buffer" not in state:
+            state["momentum_buffer"] = torch.zeros_like(grad)
+        buffer: Tensor = state["momentum_buffer"]
+        advanced = buffer.lerp(grad, 1 - momentum)
+        buffer.copy_(advanced if moving is None else torch.where(moving, advanced, buffer))
+        return grad.lerp(advanced, momentum) if group["nesterov"] else advanced
+
+    @staticmethod
+    def _moving(
+        group: dict[str, Any], p: Tensor, expert_tokens: Mapping[Tensor, Tensor]
+    ) -> Tensor | None:
+        """(E, 1, 1) bool: experts with enough tokens; None means the whole of `p`."""
+        if p not in expert_tokens:
+            return None
+        tokens_E = expert_tokens[p]
+        assert p.dim() == 3 and tokens_E.shape == p.shape[:1], "one count per expert of a stack"
+        return (tokens_E.to(p.device) >= group["min_expert_tokens"])[:, None, None]

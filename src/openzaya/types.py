@@ -1,0 +1,143 @@
+"""The nouns that all floors share. No torch here: a laptop script may import this alone.
+
+Problem -> (prompt) -> Request -> Sampler -> Completion -> (score) -> Score.
+Rollouts, groups and populations are lists of these; they get their own types where they
+gain their own fields (`rl.rollout`, `ttc.rsa`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn. `reasoning` is the text inside the think block (assistant turns only)."""
+
+    role: str
+    content: str
+    reasoning: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How one completion is drawn. `seed` makes it reproducible whatever shares the batch.
+
+    temperature 0 is greedy. `max_tokens` is the thinking budget beta of Markovian RSA: it
+    bounds reasoning, answer and end token together.
+    """
+
+    max_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One generation request: a conversation that ends with a user turn."""
+
+    messages: tuple[Message, ...]
+    params: SamplingParams
+    return_experts: bool = False
+
+
+class FinishReason(StrEnum):
+    STOP = "stop"
+    """The model wrote its end token."""
+    LENGTH = "length"
+    """`max_tokens` ran out first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What a sampler returns for one request; RL trains on exactly these arrays.
+
+    P = prompt tokens, T = generated tokens (end token included), L = layers.
+    `logprobs[t]` is the log-probability under the distribution that token t was drawn from
+    (after temperature and truncation), `policy_version[t]` the weights that drew it.
+    `experts` holds the router's choice for every position that was fed to the model, prompt
+    first; the last generated token was never fed, hence P + T - 1 rows.
+    """
+
+    prompt_ids: np.ndarray  # (P,) int32
+    token_ids: np.ndarray  # (T,) int32
+    logprobs: np.ndarray  # (T,) float32
+    policy_version: np.ndarray  # (T,) int32
+    finish_reason: FinishReason
+    text: str
+    """The generated text, special tokens included."""
+    reasoning: str
+    """Text inside the think block, closed or not."""
+    answer: str | None
+    """Text after `</think>`; None while the think block is open."""
+    experts: np.ndarray | None = None  # (P + T - 1, L) uint8
+
+
+class Sampler(Protocol):
+    """All that RL, RSA and evaluation know about generation: in-process engine or HTTP server."""
+
+    async def sample(self, requests: Sequence[Request]) -> list[Completion]:
+        """One completion per request, in order. Concurrent calls may share batches."""
+        ...
+
+    async def detokenize(self, token_ids: Sequence[int]) -> str:
+        """Text of `token_ids` (special tokens dropped); tails are cut on ids, then rendered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One verifiable task instance. `private` never enters a prompt."""
+
+    env: str
+    seed: int
+    prompt: str
+    private: Mapping[str, Any] = field(repr=False)
+    fingerprint: str = ""
+    """Hash of the prompt: equal prompts are equal problems, whatever their seed."""
+
+
+class Outcome(StrEnum):
+    CORRECT = "correct"
+    WRONG = "wrong"
+    UNPARSEABLE = "unparseable"
+    """No answer to judge, for instance a think block that never closed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A verifier's verdict. `reward` in [0, 1]; `correct` is the binary reward RL uses."""
+
+    reward: float
+    outcome: Outcome
+
+    @property
+    def correct(self) -> bool:
+        return self.outcome is Outcome.CORRECT
+
+
+class Environment(Protocol):
+    """A generator of problems and their verifier."""
+
+    name: str
+    family: str
+    source: str
+    licence: str
+
+    def generate(self, seed: int) -> Problem:
+        """Pure: equal seeds give equal problems; no global RNG is touched."""
+        ...
+
+    def score(self, problem: Problem, answer: str | None) -> Score:
+        """Judge the text after `</think>`. Never raises, whatever the text."""
+        ...
+
+    def oracle(self, problem: Problem) -> Message:
+        """A worked solution (reasoning and answer) that scores 1."""
+        ...
