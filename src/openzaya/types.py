@@ -79,8 +79,19 @@ class Completion:
     experts: np.ndarray | None = None  # (P + T - 1, L) uint8
 
 
+@dataclass(frozen=True, slots=True)
+class ThinkIds:
+    """Token ids that delimit reasoning: `<think>`, `</think>` and the end of a turn."""
+
+    open: int
+    close: int
+    end: int
+
+
 class Sampler(Protocol):
     """All that RL, RSA and evaluation know about generation: in-process engine or HTTP server."""
+
+    think_ids: ThinkIds
 
     async def sample(self, requests: Sequence[Request]) -> list[Completion]:
         """One completion per request, in order. Concurrent calls may share batches."""

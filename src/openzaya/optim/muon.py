@@ -1,8 +1,8 @@
 """Muon: each weight matrix moves by its orthogonalised gradient (Jordan 2024).
 
-Expert stacks (E, d_out, d_in) count as E matrices. Equal shapes go through one batched
-Newton-Schulz: at laptop sizes the calls, not the products, are what costs. Iterations run in fp32
-by default, because in bf16 the result depends on how the products were split.
+Expert stacks (E, d_out, d_in) count as E matrices. Equal shapes share batched Newton-Schulz calls:
+small matrices cost more in calls than in products. Iterations run in fp32 by default: bf16 results
+depend on how the products were split, and on CPUs without bf16 units it is slower too.
 
 Left out: sharded parameters. A matrix has to be whole where it is orthogonalised.
 """
@@ -22,6 +22,8 @@ Coefficients = tuple[float, float, float]
 JORDAN: Coefficients = (3.4445, -4.7750, 2.0315)
 """Steepest at zero; singular values end in about 0.68-1.13 rather than at 1."""
 _TINY = 1e-7
+_BATCH_ELEMENTS = 2**18
+"""Matrix elements per batched call: enough to hide its overhead, few enough to stay in cache."""
 
 
 def newton_schulz(
@@ -35,15 +37,16 @@ def newton_schulz(
     X <- aX + b(XX^T)X + c(XX^T)^2 X, from X = g / |g|_F (Jordan 2024). Zero stays zero.
     """
     a, b, c = coefficients
-    x = g.to(dtype)
     tall = g.shape[-2] > g.shape[-1]
-    if tall:  # the Gram matrix of the short side is the cheap one
-        x = x.mT
+    x = (g.mT if tall else g).to(dtype)  # the Gram matrix of the short side is the cheap one
+    x = x.reshape(-1, *x.shape[-2:])
     x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=_TINY)
     for _ in range(steps):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.mT if tall else x
+        # Fused, so that low precision rounds each line once.
+        polynomial = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        x = torch.baddbmm(x, polynomial, x, beta=a)
+    return (x.mT if tall else x).reshape(g.shape)
 
 
 def update_scale(kind: Literal["match_rms", "original"], d_out: int, d_in: int) -> float:
@@ -120,15 +123,16 @@ class Muon(Optimizer):
     def _move(
         self, group: dict[str, Any], params: list[Tensor], moving: list[Tensor | None]
     ) -> None:
-        """One batched orthogonalisation for `params`, whose last two dimensions agree."""
+        """Move `params`, whose last two dimensions agree, in batches."""
         d_out, d_in = params[0].shape[-2:]
         directions = [
             self._direction(group, p, m).reshape(-1, d_out, d_in)
             for p, m in zip(params, moving, strict=True)
         ]
-        orthogonal = newton_schulz(
-            torch.cat(directions), steps=group["ns_steps"], dtype=group["ns_dtype"]
-        ).to(params[0].dtype)
+        batches = torch.cat(directions).split(max(1, _BATCH_ELEMENTS // (d_out * d_in)))
+        steps, dtype = group["ns_steps"], group["ns_dtype"]
+        orthogonal = torch.cat([newton_schulz(b, steps, dtype=dtype) for b in batches])
+        orthogonal = orthogonal.to(params[0].dtype)
         decay = group["lr"] * group["weight_decay"]
         distance = group["lr"] * update_scale(group["scale"], d_out, d_in)
         parts = orthogonal.split([d.shape[0] for d in directions])

@@ -1,7 +1,7 @@
 """From rewards of a group to advantages. Rows are prompts, columns the G rollouts of one prompt.
 
-A group without contrast (all rewards equal) carries no signal: its advantage is exactly 0 in every
-form, without a division, and `keep_group` drops it (dynamic sampling, DAPO arXiv 2503.14476).
+A group without contrast (all rewards equal) says nothing about its rollouts: its advantage is
+exactly 0 and `keep_group` drops it (dynamic sampling, DAPO arXiv 2503.14476).
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ def maxrl(rewards_PG: Tensor) -> Tensor:
     With binary rewards its policy gradient is, in expectation, that of log-likelihood of success
     truncated to order G-1: -sum over k < G of (1 - p)^k / k.
     """
-    return with_length_term(rewards_PG, torch.zeros_like(rewards_PG))
+    advantage_PG = with_length_term(rewards_PG, torch.zeros_like(rewards_PG))
+    return _contrast_only(rewards_PG, advantage_PG)
 
 
 def grpo(rewards_PG: Tensor) -> Tensor:
@@ -43,11 +44,12 @@ def with_length_term(rewards_PG: Tensor, length_PG: Tensor, centre: bool = True)
     """MaxRL with a length reward in the numerator only: A = ((r + dr) - baseline) / mean(r).
 
     The report leaves open whether the baseline is mean(r + dr), which keeps the group's advantages
-    at zero mean (`centre`), or mean(r).
+    at zero mean (`centre`), or mean(r). Zero where nothing was solved. A group solved throughout
+    still ranks its rollouts by length; whether it is trained on is `keep_group`'s decision.
     """
     mean_P1 = rewards_PG.mean(1, keepdim=True)
     baseline_P1 = mean_P1 + length_PG.mean(1, keepdim=True) if centre else mean_P1
-    return _contrast_only(rewards_PG, (rewards_PG + length_PG - baseline_P1) / mean_P1)
+    return torch.where(mean_P1 > 0, (rewards_PG + length_PG - baseline_P1) / mean_P1, 0.0)
 
 
 def length_reward(

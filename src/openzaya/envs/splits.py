@@ -1,0 +1,51 @@
+"""Train, validation and test problems, disjoint by construction."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from openzaya.envs.base import WorkedEnvironment
+from openzaya.errors import EnvError
+from openzaya.types import Problem
+
+Split = Literal["train", "dev", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+
+def split_of(fingerprint: str) -> Split:
+    """10% test, 10% dev, the rest train, decided by the problem's own text: no seed, no generator
+    change and no duplicate can move a problem from one split into another."""
+    bucket = int(fingerprint, 16) % 20
+    return "test" if bucket < 2 else "dev" if bucket < 4 else "train"
+
+
+class Problems:
+    """The problems of one environment that belong to one split."""
+
+    def __init__(self, env: WorkedEnvironment, split: Split) -> None:
+        self.env = env
+        self.split = split
+
+    def draw(self, index: int) -> Problem:
+        """Problem number `index`, a pure function; different indices may repeat a problem."""
+        for attempt in range(1000):
+            problem = self.env.generate(index * 1000 + attempt)
+            if split_of(problem.fingerprint) == self.split:
+                return problem
+        raise EnvError(
+            f"{self.env.name}: 1000 seeds gave no {self.split} problem",
+            "widen the task's params: it has too few distinct problems",
+        )
+
+    def distinct(self, count: int) -> list[Problem]:
+        """The first `count` different problems, for evaluation."""
+        found: dict[str, Problem] = {}
+        for index in range(50 * count):
+            problem = self.draw(index)
+            found.setdefault(problem.fingerprint, problem)
+            if len(found) == count:
+                return list(found.values())
+        raise EnvError(
+            f"{self.env.name}: only {len(found)} different {self.split} problems, {count} wanted",
+            "widen the task's params or evaluate on fewer problems",
+        )

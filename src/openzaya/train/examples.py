@@ -1,0 +1,120 @@
+"""Training text for the tiny family: worked solutions, and aggregation prompts with tails.
+
+Every batch is a pure function of (seed, step), so a resumed run sees what the killed one would
+have seen, and nothing about data is stored in a checkpoint.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from openzaya.config.tasks import TaskConfig
+from openzaya.config.train import DataConfig, ThinkConfig
+from openzaya.data.example import Example, encode_conversation
+from openzaya.data.packing import fill_ratio, pack_best_fit
+from openzaya.data.trimming import TrimReport, trim_conversation
+from openzaya.envs import Problems, WorkedEnvironment, build
+from openzaya.tokenizer import Tokenizer, build_phrase_tokenizer
+from openzaya.ttc.prompts import aggregation_messages, fixed_phrases
+from openzaya.types import Message, Problem
+
+_ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz+-=. \n"
+_PHRASE_SAMPLES = 64
+
+
+@dataclass(slots=True)
+class Batch:
+    """Packed examples of one step. `fill` is the share of the packing windows that is used."""
+
+    examples: list[Example]
+    fill: float
+
+
+def environments(tasks: dict[str, TaskConfig]) -> dict[str, WorkedEnvironment]:
+    """The environments of a recipe, by the name the recipe gives them."""
+    return {name: build(task.environment, task.params) for name, task in tasks.items()}
+
+
+def build_tokenizer(envs: dict[str, WorkedEnvironment], think: ThinkConfig) -> Tokenizer:
+    """Characters plus one token per constant phrase of a prompt, seen on training problems."""
+    prompts = {
+        name: [Problems(env, "train").draw(i).prompt for i in range(_PHRASE_SAMPLES)]
+        for name, env in envs.items()
+    }
+    roles = ["user\n", "assistant\n", "system\n"]
+    return build_phrase_tokenizer(
+        prompts, roles + fixed_phrases(think.template, think.candidates), _ALPHABET
+    )
+
+
+class ExampleSource:
+    """Draws the examples of any step."""
+
+    def __init__(
+        self,
+        tasks: dict[str, TaskConfig],
+        envs: dict[str, WorkedEnvironment],
+        tokenizer: Tokenizer,
+        data: DataConfig,
+        think: ThinkConfig,
+        seed: int,
+    ) -> None:
+        self.names = list(tasks)
+        self.weights = [task.weight for task in tasks.values()]
+        self.problems = {name: Problems(env, "train") for name, env in envs.items()}
+        self.tokenizer = tokenizer
+        self.data, self.think, self.seed = data, think, seed
+        self.trimmed = TrimReport()
+
+    def batch(self, step: int) -> Batch:
+        """The examples of `step`, best-fit packed; samples that cannot be trimmed are left out."""
+        rng = random.Random(f"batch:{self.seed}:{step}")
+        examples = []
+        for _ in range(self.data.examples_per_step):
+            trimmed = trim_conversation(self._conversation(rng), self.data.window, self.tokenizer)
+            self.trimmed.add(trimmed)
+            if trimmed.messages is not None:
+                mode = "all" if self.data.loss_on == "all" else "assistant"
+                examples.append(encode_conversation(trimmed.messages, self.tokenizer, mode))
+        lengths = [len(e) for e in examples]
+        bins = pack_best_fit(lengths, self.data.window)
+        order = [i for members in bins for i in members]
+        return Batch([examples[i] for i in order], fill_ratio(bins, lengths, self.data.window))
+
+    def _conversation(self, rng: random.Random) -> tuple[Message, ...]:
+        name = rng.choices(self.names, self.weights)[0]
+        problems = self.problems[name]
+        problem = problems.draw(rng.getrandbits(40))
+        user = (Message("user", problem.prompt),)
+        if rng.random() >= self.data.aggregation_share:
+            return (*user, problems.env.oracle(problem))
+        tails, written = self._tails(problems, problem, rng)
+        prompt = aggregation_messages(user, tails, self.think.template)
+        return (*prompt, problems.env.resume(problem, written))
+
+    def _tails(
+        self, problems: Problems, problem: Problem, rng: random.Random
+    ) -> tuple[list[str], int]:
+        """Synthetic tails, and how far the furthest right one got (characters of reasoning).
+
+        Right and wrong, finished and not, sometimes of another problem: an aggregator that only
+        ever saw good tails trusts any tail.
+        """
+        env, tau = problems.env, self.think.tail
+        wrong_share = rng.choice((0.0, 0.25, 0.5, 0.75, 1.0))
+        truth = env.oracle(problem).reasoning or ""
+        # Rollouts of one round stop near each other, so tails share a rough position.
+        reach = rng.randint(tau, max(tau, len(truth) + 6))
+        tails, furthest = [], 0
+        for _ in range(self.think.candidates):
+            foreign = rng.random() < 0.05
+            of = problems.draw(rng.getrandbits(40)) if foreign else problem
+            wrong = rng.random() < wrong_share
+            message = env.mistake(of, rng) if wrong else env.oracle(of)
+            stop = max(1, reach + rng.randint(-6, 6))
+            text = ((message.reasoning or "") + message.content)[:stop]
+            tails.append(text[-tau:])
+            if not wrong and not foreign:
+                furthest = max(furthest, min(stop, len(truth)))
+        return tails, furthest

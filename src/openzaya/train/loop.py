@@ -1,0 +1,157 @@
+"""The training loop of pretraining and SFT: batch, loss, step, balance, log, evaluate, save."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+
+from openzaya.config.train import TrainConfig
+from openzaya.engine import Engine, EngineSampler
+from openzaya.envs import Problems, WorkedEnvironment
+from openzaya.evals.evaluate import single
+from openzaya.model.checkpoint import load_model
+from openzaya.model.zaya import ZayaForCausalLM
+from openzaya.optim.balance import BiasBalancer, load_metrics
+from openzaya.optim.groups import build_optimizers
+from openzaya.optim.schedule import lr_factor
+from openzaya.run_dir import RunDir
+from openzaya.tokenizer import Tokenizer
+from openzaya.train import checkpoint
+from openzaya.train.examples import ExampleSource, build_tokenizer, environments
+from openzaya.train.loss import Stream, expert_counts, next_token_loss
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """Where the weights are, and what it took."""
+
+    folder: str
+    steps: int
+    tokens: int
+    stopped_by: str  # "steps" or "trigger"
+
+
+class Trainer:
+    """All state of one run; `save` and `restore` cover every piece of it."""
+
+    def __init__(self, config: TrainConfig, run: RunDir) -> None:
+        self.config, self.run = config, run
+        self.envs: dict[str, WorkedEnvironment] = environments(config.tasks)
+        self.step = self.tokens = 0
+        self.folder = run.path / "checkpoints"
+        found = checkpoint.latest(self.folder)
+        source = found or (config.init_from and checkpoint.weights_folder(config.init_from))
+        if source:
+            self.tokenizer = Tokenizer.load(source)
+            self.model: ZayaForCausalLM = load_model(source)
+        else:
+            assert config.model is not None
+            self.tokenizer = build_tokenizer(self.envs, config.think)
+            shape = config.model.model_copy(
+                update={
+                    "vocab_size": self.tokenizer.vocab_size,
+                    "bos_token_id": self.tokenizer.bos_id,
+                    "eos_token_id": self.tokenizer.im_end_id,
+                    "pad_token_id": self.tokenizer.pad_id,
+                }
+            )
+            self.model = ZayaForCausalLM(shape).initialise(config.seed)
+        shape = self.model.config
+        self.optimizers = build_optimizers(self.model, config.optim)
+        self.balancer = BiasBalancer(shape.num_hidden_layers, shape.num_experts, config.balance)
+        self.source = ExampleSource(
+            config.tasks, self.envs, self.tokenizer, config.data, config.think, config.seed
+        )
+        if found:
+            state = checkpoint.load_state(found)
+            self.step, self.tokens = state["step"], state["tokens"]
+            self.optimizers.load_state_dict(state["optimizers"])
+            self.balancer.load_state_dict(state["balancer"])
+            run.rewind(self.step)
+
+    def save(self) -> str:
+        state = {
+            "tokens": self.tokens,
+            "optimizers": self.optimizers.state_dict(),
+            "balancer": self.balancer.state_dict(),
+        }
+        return str(checkpoint.save(self.folder, self.step, self.model, self.tokenizer, state))
+
+    def train_step(self) -> None:
+        """One optimizer step on the batch of `self.step`."""
+        started = time.perf_counter()
+        batch = self.source.batch(self.step)
+        stream = Stream.of(batch.examples)
+        loss, experts_NL = next_token_loss(self.model, stream)
+        loss.backward()
+        counts_LE = expert_counts(experts_NL, self.model.config.router_classes)
+        factor = lr_factor(self.step, self.config.steps, self.config.schedule)
+        norm = self.optimizers.step(factor, counts_LE)
+        self.balancer.update(self.model.balancing_biases, counts_LE)
+        self.step += 1
+        self.tokens += stream.layout.tokens
+        seconds = time.perf_counter() - started
+        real_LE = counts_LE[:, : self.model.config.num_experts]
+        self.run.log(
+            self.step,
+            loss=loss.item(),
+            lr=self.config.optim.lr * factor,
+            grad_norm=norm,
+            tokens=self.tokens,
+            tokens_per_second=stream.layout.tokens / seconds,
+            fill=batch.fill,
+            load=(real_LE / real_LE.sum(1, keepdim=True).clamp(min=1)).tolist(),
+            **load_metrics(real_LE),
+        )
+
+    def evaluate(self) -> float:
+        """Mean sampled accuracy over the tasks' validation problems."""
+        sampler = EngineSampler(Engine(self.model, self.tokenizer.im_end_id), self.tokenizer)
+        problems = {
+            name: Problems(env, "dev").distinct(self.config.dev.problems)
+            for name, env in self.envs.items()
+        }
+        budget = self.config.think.budget
+        result = asyncio.run(single(sampler, self.envs, problems, budget=budget, seed=self.step))
+        self.run.log(
+            self.step,
+            dev_accuracy=result.overall.accuracy,
+            dev={name: score.accuracy for name, score in result.tasks.items()},
+        )
+        return result.overall.accuracy
+
+
+def train(
+    config: TrainConfig, run: RunDir, on_step: Callable[[int, float], None] | None = None
+) -> TrainResult:
+    """Run or continue a stage in its folder. `on_step` hears (step, last dev accuracy)."""
+    torch.use_deterministic_algorithms(True)
+    trainer = Trainer(config, run)
+    accuracy, stopped_by = 0.0, "steps"
+    while trainer.step < config.steps:
+        trainer.train_step()
+        if trainer.step % config.dev.every == 0:
+            accuracy = trainer.evaluate()
+            if config.dev.stop_at is not None and accuracy >= config.dev.stop_at:
+                stopped_by = "trigger"
+                break
+        if trainer.step % config.checkpoint_every == 0:
+            trainer.save()
+        if on_step is not None:
+            on_step(trainer.step, accuracy)
+    folder = trainer.save()
+    run.write_json(
+        "result.json",
+        {
+            "folder": folder,
+            "steps": trainer.step,
+            "tokens": trainer.tokens,
+            "stopped_by": stopped_by,
+            "trimmed": trainer.source.trimmed.tokens_saved,
+        },
+    )
+    return TrainResult(folder, trainer.step, trainer.tokens, stopped_by)

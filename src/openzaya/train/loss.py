@@ -1,0 +1,44 @@
+"""Next-token cross-entropy on a packed stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from openzaya.data.example import Example
+from openzaya.model import Layout, ZayaForCausalLM
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Examples end to end. `position` predicts `target`: only rows with a loss are kept."""
+
+    ids_N: Tensor
+    layout: Layout
+    position: Tensor
+    target: Tensor
+
+    @classmethod
+    def of(cls, examples: Sequence[Example]) -> Stream:
+        ids = torch.from_numpy(np.concatenate([e.ids for e in examples])).long()
+        mask = torch.from_numpy(np.concatenate([e.loss_mask for e in examples]))
+        # A document's first token is never a target, so target - 1 is in the same document.
+        target_at = mask.nonzero()[:, 0]
+        return cls(ids, Layout.of([len(e) for e in examples]), target_at - 1, ids[target_at])
+
+
+def next_token_loss(model: ZayaForCausalLM, stream: Stream) -> tuple[Tensor, Tensor]:
+    """Mean cross-entropy (fp32) over targets, and the router's choices (N, L)."""
+    out = model(stream.ids_N, stream.layout)
+    logits = model.logits(out.hidden_ND[stream.position])
+    return F.cross_entropy(logits, stream.target), out.experts_NL
+
+
+def expert_counts(experts_NL: Tensor, classes: int) -> Tensor:
+    """Tokens per layer and class, (L, E)."""
+    return torch.stack([torch.bincount(c, minlength=classes) for c in experts_NL.unbind(1)])

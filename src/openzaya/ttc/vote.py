@@ -1,0 +1,36 @@
+"""One answer from many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+
+def majority(
+    answers: Sequence[str | None], normalise: Callable[[str], str] = str.strip
+) -> tuple[str | None, float]:
+    """The commonest answer and its share of all; ties go to the earliest slot.
+
+    A missing answer is a vote for nothing: it lowers the agreement and never wins.
+    """
+    counts: dict[str, int] = {}
+    for answer in answers:
+        if answer is not None:
+            key = normalise(answer)
+            counts[key] = counts.get(key, 0) + 1
+    if not counts:
+        return None, 0.0
+    winner = max(counts, key=lambda k: counts[k])  # dicts keep order: the earliest of the largest
+    return winner, counts[winner] / len(answers)
+
+
+def majority_at_tokens(
+    stream: Sequence[tuple[str | None, int]], tokens: int
+) -> tuple[str | None, float]:
+    """Majority over the longest prefix of (answer, tokens) that fits the budget `tokens`."""
+    answers, spent = [], 0
+    for answer, cost in stream:
+        if spent + cost > tokens:
+            break
+        spent += cost
+        answers.append(answer)
+    return majority(answers)
