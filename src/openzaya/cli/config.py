@@ -97,7 +97,8 @@ def _kind(annotation: Any) -> str:
         if option is type(None):
             kinds.append("none")
         elif get_args(option) and not isinstance(get_origin(option), type):  # Literal
-            kinds += [str(choice) for choice in get_args(option)]
+            choices = [str(choice) for choice in get_args(option)]
+            kinds += choices if len(choices) > 1 else ["fixed"]
         else:
             kinds.append(option.__name__ if isinstance(option, type) else str(option))
     return " or ".join(kinds)

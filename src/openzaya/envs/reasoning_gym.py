@@ -34,14 +34,15 @@ def _not_negative(answer: str) -> bool:
     return not answer.startswith("-")
 
 
-def _any(answer: str) -> bool:
-    return True
+def _plain_word(answer: str) -> bool:
+    """No names, apostrophes or accents: a tiny vocabulary has lower-case letters only."""
+    return answer.isascii() and answer.isalpha() and answer.islower()
 
 
 SOLVERS: dict[str, tuple[Callable[[str, Mapping[str, Any]], str], Callable[[str], bool]]] = {
     "chain_sum": (_column_sum, _not_negative),
     "decimal_chain_sum": (_column_sum, _not_negative),
-    "spell_backward": (_spelled, _any),
+    "spell_backward": (_spelled, _plain_word),
 }
 """Task to (reasoning of the solution, domain of the solver)."""
 
