@@ -15,6 +15,8 @@ from typer.core import TyperGroup
 
 from openzaya.cli.config import config
 from openzaya.cli.doctor import doctor
+from openzaya.cli.solve import chat, solve
+from openzaya.cli.train import demo, report, rl, train
 from openzaya.errors import RunError, ZayaError
 
 EXIT_USER_ERROR = 2
@@ -91,3 +93,5 @@ def main() -> None:
 
 app.command()(doctor)
 app.command()(config)
+for verb in (demo, solve, chat, train, rl, report):
+    app.command()(verb)

@@ -1,0 +1,87 @@
+"""Verbs that use a model: solve, chat."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from openzaya.engine import EngineSampler
+
+Model = Annotated[Path, typer.Option(help="Run folder or weights folder.")]
+_DEFAULT_MODEL = Path("runs/demo/rl")
+
+
+def _sampler(model: Path) -> EngineSampler:
+    from openzaya.engine import Engine, EngineSampler
+    from openzaya.model.checkpoint import load_model
+    from openzaya.tokenizer import Tokenizer
+    from openzaya.train.checkpoint import weights_folder
+
+    folder = weights_folder(model)
+    tokenizer = Tokenizer.load(folder)
+    return EngineSampler(Engine(load_model(folder), tokenizer.im_end_id), tokenizer)
+
+
+def solve(
+    problem: str,
+    overrides: Annotated[list[str] | None, typer.Argument(help="section.key=value")] = None,
+    model: Model = _DEFAULT_MODEL,
+    recipe: Path = Path("recipes/tiny/rsa.toml"),
+) -> None:
+    """Answer PROBLEM by Markovian RSA: the answer on stdout, the rounds on stderr."""
+    import asyncio
+
+    from openzaya.config.base import load_recipe
+    from openzaya.config.demo import RSARecipe
+    from openzaya.ttc.rsa import Candidate, markovian_rsa
+    from openzaya.ttc.vote import majority
+    from openzaya.types import Message
+
+    config = load_recipe(RSARecipe, recipe, overrides or []).rsa()
+
+    def show(c: Candidate) -> None:
+        answer = c.answer if c.answer is not None else "..."
+        typer.echo(f"round {c.round} slot {c.slot}: {c.completion.reasoning} -> {answer}", err=True)
+
+    messages = (Message("user", problem),)
+    result = asyncio.run(
+        markovian_rsa(messages, _sampler(model), config, run_id=problem, on_event=show)
+    )
+    answer, agreement = majority([c.answer for c in result.populations[-1]])
+    cost = result.cost
+    typer.echo(
+        f"{agreement:.0%} of {config.population} agree; {cost.decode_tokens} tokens written, "
+        f"{cost.prefill_tokens} read",
+        err=True,
+    )
+    typer.echo(answer if answer is not None else "no answer")
+    if answer is None:
+        raise typer.Exit(1)
+
+
+def chat(model: Model = _DEFAULT_MODEL, max_tokens: int = 96, temperature: float = 1.0) -> None:
+    """Talk to a model; an empty line or Ctrl-D ends it."""
+    from openzaya.errors import ZayaError
+    from openzaya.types import Message, Request, SamplingParams
+
+    sampler = _sampler(model)
+    turn = 0
+    while True:
+        try:
+            text = input("you> ").strip()
+        except EOFError:
+            text = ""
+        if not text:
+            return
+        turn += 1
+        params = SamplingParams(max_tokens, temperature, seed=turn)
+        try:
+            reply = sampler.run([Request((Message("user", text),), params)])[0]
+        except ZayaError as error:  # one bad line does not end a conversation
+            typer.echo(f"error: {error}", err=True)
+            continue
+        typer.echo(f"think> {reply.reasoning}")
+        typer.echo(f"zaya> {reply.answer if reply.answer is not None else '(ran out of tokens)'}")

@@ -1,0 +1,71 @@
+"""Verbs that make and improve a model: demo, train, rl, report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="section.key=value, as many as you like.")
+]
+
+
+def demo(
+    recipe: Annotated[Path, typer.Argument()] = Path("recipes/tiny/demo.toml"),
+    overrides: Overrides = None,
+) -> None:
+    """Pretrain, fine-tune, reinforce and reason with a tiny ZAYA; then open the report."""
+    from rich.console import Console
+
+    from openzaya.demo import run_demo
+
+    if "=" in str(recipe):  # `zaya demo key=value` keeps the default recipe
+        overrides, recipe = [str(recipe), *(overrides or [])], Path("recipes/tiny/demo.toml")
+    run_demo(recipe, overrides or [], Console())
+
+
+def train(recipe: Path, out: Path, overrides: Overrides = None, overwrite: bool = False) -> None:
+    """Run a pretraining or SFT recipe in the folder OUT; the same line again goes on."""
+    import rich.progress
+
+    from openzaya.config.base import load_recipe
+    from openzaya.config.train import TrainConfig
+    from openzaya.run_dir import RunDir
+    from openzaya.train.loop import train as run_training
+
+    config = load_recipe(TrainConfig, recipe, overrides or [])
+    with (
+        RunDir.create(out, config, resume=not overwrite, overwrite=overwrite) as run,
+        rich.progress.Progress() as bar,
+    ):
+        task = bar.add_task("train", total=config.steps)
+        result = run_training(config, run, lambda step, _: bar.update(task, completed=step))
+    typer.echo(f"{result.folder}: {result.steps} steps, {result.tokens} tokens")
+
+
+def rl(recipe: Path, out: Path, overrides: Overrides = None, overwrite: bool = False) -> None:
+    """Run an RL recipe in the folder OUT; the same line again goes on."""
+    import rich.progress
+
+    from openzaya.config.base import load_recipe
+    from openzaya.config.rl import RLConfig
+    from openzaya.rl.loop import reinforce
+    from openzaya.run_dir import RunDir
+
+    config = load_recipe(RLConfig, recipe, overrides or [])
+    with (
+        RunDir.create(out, config, resume=not overwrite, overwrite=overwrite) as run,
+        rich.progress.Progress() as bar,
+    ):
+        task = bar.add_task("rl", total=config.steps)
+        folder = reinforce(config, run, lambda step, _: bar.update(task, completed=step))
+    typer.echo(folder)
+
+
+def report(folder: Path) -> None:
+    """Write FOLDER/report.html from what a demo run left there."""
+    from openzaya.report import write_report
+
+    typer.echo(write_report(folder))
