@@ -117,9 +117,7 @@ class Demo:
         )  # fmt: skip
         self.say(name, stored["tokens"], stored["seconds"])
 
-    def measure(
-        self, method: str, station: str, run: Callable[[EngineSampler], Any]
-    ) -> EvalResult:
+    def measure(self, method: str, station: str, run: Callable[[EngineSampler], Any]) -> EvalResult:
         """Evaluate `method` on the weights of `station`, or read what an earlier run measured."""
         path = f"eval/{method}.json"
         if (self.run.path / path).is_file():

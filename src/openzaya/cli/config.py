@@ -12,6 +12,9 @@ from openzaya.errors import ConfigError
 STAGES = {
     "model": "openzaya.config.model:ModelConfig",
     "rsa": "openzaya.config.rsa:RSAConfig",
+    "train": "openzaya.config.train:TrainConfig",
+    "rl": "openzaya.config.rl:RLConfig",
+    "demo": "openzaya.config.demo:DemoConfig",
 }
 """Stage name -> where its config class lives; imported only when somebody asks for it."""
 

@@ -1,4 +1,4 @@
-"""Shape, initialisation and numerics of the network. Field names are Hugging Face's `zaya` names."""
+"""Shape, initialisation and numerics of the network. Field names are those of HF's `zaya`."""
 
 from __future__ import annotations
 

@@ -100,9 +100,7 @@ class Engine:
         ids = torch.tensor([t for prompt in distinct for t in prompt])
         out = self.model(ids, layout, state)
         if capture:
-            chunks = np.split(
-                out.experts_NL.to(torch.uint8).numpy(), layout.start_B[1:].tolist()
-            )
+            chunks = np.split(out.experts_NL.to(torch.uint8).numpy(), layout.start_B[1:].tolist())
             for s in wave:
                 s.experts.append(chunks[row_of[s.prompt]])
         ends = layout.start_B + torch.tensor(layout.lengths) - 1

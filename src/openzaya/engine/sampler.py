@@ -28,9 +28,7 @@ class EngineSampler:
     ) -> None:
         self.engine = engine
         self.tokenizer = tokenizer
-        self.think_ids = ThinkIds(
-            tokenizer.think_id, tokenizer.end_think_id, tokenizer.im_end_id
-        )
+        self.think_ids = ThinkIds(tokenizer.think_id, tokenizer.end_think_id, tokenizer.im_end_id)
         self.on_progress = on_progress
         self._waiting: list[tuple[Sequence[Request], asyncio.Future[list[Completion]]]] = []
 

@@ -76,7 +76,5 @@ def _totals(changes: list[int]) -> list[int]:
 
 
 def _written(problem: Problem, totals: list[int]) -> Message:
-    steps = "".join(
-        f"{c}{t:02d}" for c, t in zip(string.ascii_lowercase, totals, strict=False)
-    )
+    steps = "".join(f"{c}{t:02d}" for c, t in zip(string.ascii_lowercase, totals, strict=False))
     return Message("assistant", f"{totals[-1]:02d}", steps)

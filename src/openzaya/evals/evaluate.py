@@ -145,9 +145,7 @@ async def vote(
     tasks = {}
     for task, completions in done.items():
         values, spent = [], 0
-        for problem, group, allowed in zip(
-            problems[task], completions, tokens[task], strict=True
-        ):
+        for problem, group, allowed in zip(problems[task], completions, tokens[task], strict=True):
             stream = [(c.answer, len(c.token_ids)) for c in group]
             answer = majority_at_tokens(stream, allowed)[0]
             values.append(float(envs[task].score(problem, answer).correct))

@@ -103,10 +103,7 @@ def _context(
     old = previous(s_NC, layout, before[:, 1])
     older = previous(old, layout, before[:, 0])
     last = previous(delayed_N, layout, state.value_B)
-    if layout.is_decode:
-        end = slice(None)
-    else:
-        end = layout.start_B + torch.tensor(layout.lengths) - 1
+    end = slice(None) if layout.is_decode else layout.start_B + torch.tensor(layout.lengths) - 1
     state.conv_B2C = torch.stack([old[end], s_NC[end]], dim=1)
     state.value_B = delayed_N[end]
     return older, old, last
@@ -191,9 +188,7 @@ def _append(state: LayerState, layout: Layout, k_NGK: Tensor, v_NGK: Tensor) -> 
     state.v_BGTK[layout.segment_N, :, layout.position_N] = v_NGK.to(state.v_BGTK.dtype)
 
 
-def _attend_cached(
-    q_NHK: Tensor, layout: Layout, state: LayerState, window: int | None
-) -> Tensor:
+def _attend_cached(q_NHK: Tensor, layout: Layout, state: LayerState, window: int | None) -> Tensor:
     """New queries against everything stored. Decode is the case of one query per sequence."""
     groups, width = state.k_BGTK.shape[1], max(layout.lengths)
     total = max(n + p for n, p in zip(layout.lengths, layout.past, strict=True))

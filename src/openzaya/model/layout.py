@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -37,7 +38,7 @@ class Layout:
 
     @classmethod
     def of(cls, lengths: Sequence[int], past: Sequence[int] | None = None) -> Layout:
-        """Build from segment lengths (each at least 1) and what precedes them (default: nothing)."""
+        """Build from segment lengths (each at least 1) and the tokens before them (default: 0)."""
         assert lengths and min(lengths) >= 1, "every segment holds at least one token"
         past = tuple(past) if past is not None else (0,) * len(lengths)
         length_B = torch.tensor(lengths)
@@ -47,7 +48,15 @@ class Layout:
         position_N = offset_N + torch.tensor(past)[segment_N]
         buckets, slot_M, slot_of_N = _bucket(length_B, start_B, segment_N, offset_N)
         return cls(
-            tuple(lengths), past, start_B, segment_N, offset_N, position_N, buckets, slot_M, slot_of_N
+            tuple(lengths),
+            past,
+            start_B,
+            segment_N,
+            offset_N,
+            position_N,
+            buckets,
+            slot_M,
+            slot_of_N,
         )
 
     @property
@@ -80,7 +89,7 @@ def _bucket(
     buckets, slots = [], []
     slot_of_segment = torch.empty_like(length_B)
     base = 0
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in itertools.pairwise(edges):
         rows, width = order[low:high], sorted_lengths[low]
         time_T = torch.arange(width)
         index_BT = start_B[rows, None] + time_T

@@ -52,9 +52,7 @@ class Router(nn.Module):
         # Selection only: no gradient, moved by load (optim.balance). fp32 whatever the weights are.
         self.register_buffer("balancing_biases", torch.empty(config.router_classes))
 
-    def forward(
-        self, x_ND: Tensor, previous_NR: Tensor | None, replay_N: Tensor | None
-    ) -> Routing:
+    def forward(self, x_ND: Tensor, previous_NR: Tensor | None, replay_N: Tensor | None) -> Routing:
         """`replay_N` pins the choice (RL: the engine's); the gate stays the live softmax at it."""
         latent = self.down_proj(x_ND)
         if self.has_depth_average:

@@ -90,7 +90,7 @@ class ZayaModel(nn.Module):
 
 
 class ZayaForCausalLM(nn.Module):
-    """The language model. Build from scratch with `initialise`, or load a folder (checkpoint.py)."""
+    """The language model. Fresh weights: `initialise`; from a folder: `checkpoint.load_model`."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()

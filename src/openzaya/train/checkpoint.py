@@ -57,7 +57,8 @@ def latest(folder: Path) -> Path | None:
     found = folder / pointer.read_text().strip()
     if not found.is_dir():
         raise CheckpointError(
-            f"{pointer} names {found.name}, which is missing", "delete the run folder and start over"
+            f"{pointer} names {found.name}, which is missing",
+            "delete the run folder and start over",
         )
     return found
 

@@ -95,7 +95,9 @@ async def markovian_rsa(
             parents = _parents(config, run_id, round_, slot) if round_ else ()
             prompt = messages
             if round_:
-                prompt = aggregation_messages(messages, [texts[p] for p in parents], config.template)
+                prompt = aggregation_messages(
+                    messages, [texts[p] for p in parents], config.template
+                )
             params = SamplingParams(budget, config.temperature, config.top_p, seed)
             plans.append((parents, seed))
             requests.append(Request(prompt, params))
