@@ -14,8 +14,9 @@ import platform
 import random
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ class Demo:
         self.controls = {
             name: members[: config.control_problems] for name, members in self.problems.items()
         }
-        self.rsa_config: RSAConfig = config.rsa()
+        self.rsa_config = config.rsa()
         self.results: dict[str, EvalResult] = {}
         self.seconds: dict[str, float] = {}
 
@@ -90,7 +91,7 @@ class Demo:
         assert isinstance(config, RLConfig | TrainConfig)
         if not done:
             started = time.perf_counter()
-            with RunDir.create(folder, config, resume=True) as run, self._bar(name) as bar:
+            with RunDir.create(folder, config, resume=True) as run, self._bar() as bar:
                 task = bar.add_task(name, total=config.steps, note="")
 
                 def on_step(step: int, accuracy: float) -> None:
@@ -117,95 +118,105 @@ class Demo:
         )  # fmt: skip
         self.say(name, stored["tokens"], stored["seconds"])
 
-    def measure(self, method: str, station: str, run: Callable[[EngineSampler], Any]) -> EvalResult:
+    def measure(
+        self,
+        method: str,
+        station: str,
+        run: Callable[[EngineSampler], Coroutine[Any, Any, EvalResult]],
+    ) -> EvalResult:
         """Evaluate `method` on the weights of `station`, or read what an earlier run measured."""
-        path = f"eval/{method}.json"
-        if (self.run.path / path).is_file():
-            stored = self.run.read_json(path)
-            tasks = {name: TaskScore(**score) for name, score in stored["tasks"].items()}
-            self.results[method] = EvalResult(method, tasks)
-            self.seconds.setdefault(method, stored["seconds"])
-            return self.results[method]
-        started = time.perf_counter()
-        with self._bar(method) as bar:
-            task = bar.add_task(f"  {method}", total=None, note="")
-            folder = checkpoint.weights_folder(self.run.path / station)
-            tokenizer = Tokenizer.load(folder)
-            engine = Engine(load_model(folder), tokenizer.im_end_id)
-            sampler = EngineSampler(engine, tokenizer, lambda n: bar.advance(task, n))
-            result: EvalResult = asyncio.run(run(sampler))
-        self.results[method] = result
-        self.seconds.setdefault(method, time.perf_counter() - started)
+        if not (self.run.path / f"eval/{method}.json").is_file():
+            started = time.perf_counter()
+            with self._bar() as bar:
+                task = bar.add_task(f"  {method}", total=None, note="")
+                folder = checkpoint.weights_folder(self.run.path / station)
+                tokenizer = Tokenizer.load(folder)
+                engine = Engine(load_model(folder), tokenizer.im_end_id)
+                sampler = EngineSampler(engine, tokenizer, lambda n: bar.advance(task, n))
+                result = asyncio.run(run(sampler))
+            self._store(result, time.perf_counter() - started)
+        return self._load(method)
+
+    def _store(self, result: EvalResult, seconds: float) -> None:
         tasks = {name: asdict(score) for name, score in result.tasks.items()}
-        self.run.write_json(path, {"tasks": tasks, "seconds": time.perf_counter() - started})
-        return result
+        self.run.write_json(f"eval/{result.method}.json", {"tasks": tasks, "seconds": seconds})
+
+    def _load(self, method: str) -> EvalResult:
+        stored = self.run.read_json(f"eval/{method}.json")
+        tasks = {name: TaskScore(**score) for name, score in stored["tasks"].items()}
+        self.results[method] = EvalResult(method, tasks)
+        self.seconds.setdefault(method, stored["seconds"])
+        return self.results[method]
 
     def reason(self) -> None:
         """Markovian RSA after RL, what it is compared with, and its controls."""
-        config, envs = self.rsa_config, self.envs
-        budget, rounds = config.budget, config.rounds + 1
-        kept: dict[str, list[RSAResult]] = {}
+        envs, config = self.envs, self.config
+        budget, rounds = self.rsa_config.budget, self.rsa_config.rounds + 1
 
-        def population(
-            method: str, problems: Mapping[str, Sequence[Problem]], **changes: Any
-        ) -> Callable[[EngineSampler], Any]:
-            foreign = changes.pop("foreign_tails", False)
-            used = config.model_copy(update=changes)
-
-            async def go(sampler: EngineSampler) -> EvalResult:
-                result, runs = await rsa(
-                    sampler, envs, problems, used, method=method, foreign_tails=foreign
-                )
-                if method == "rsa":
-                    kept.update(runs)
-                return result
-
-            return go
-
-        main = self.measure("rsa", "rl", population("rsa", self.problems))
-        if kept:
-            votes = final_votes(envs, self.problems, kept)
-            tasks = {name: asdict(score) for name, score in votes.tasks.items()}
-            self.run.write_json("eval/rsa-vote.json", {"tasks": tasks, "seconds": 0.0})
-            self.run.write_json("examples.json", self._examples(kept))
-            spent = {t: [r.cost.decode_tokens for r in runs] for t, runs in kept.items()}
+        async def markovian(sampler: EngineSampler) -> EvalResult:
+            result, runs = await rsa(sampler, envs, self.problems, self.rsa_config)
+            # Before the result itself: a kill in between measures again, and loses nothing.
+            self.run.write_json("examples.json", self._examples(runs, sampler))
+            spent = {t: [r.cost.decode_tokens for r in members] for t, members in runs.items()}
             self.run.write_json("eval/rsa-tokens.json", spent)
-        self.measure("rsa-vote", "rl", population("rsa-vote", {}))
+            self._store(final_votes(envs, self.problems, runs), 0.0)
+            return result
+
+        main = self.measure("rsa", "rl", markovian)
+        self._load("rsa-vote")
         self.say("rsa", main.overall.decode_tokens, self.seconds["rsa"])
 
         spent = self.run.read_json("eval/rsa-tokens.json")
-        # A rollout of one task costs at least two tokens; twice RSA's rollouts always suffices to
-        # fill its tokens unless most rollouts are far shorter than RSA's, which are no longer.
+        # Twice RSA's rollouts fill its tokens unless single ones are under half as long.
         samples = 2 * config.population * rounds
         self.measure(
-            "majority", "rl",
+            "majority",
+            "rl",
             lambda s: vote(
                 s, envs, self.problems, budget=budget, tokens=spent, samples=samples, seed=7
             ),
-        )  # fmt: skip
-        for station in ("sft", "rl"):
-            self.measure(
-                f"{station}-greedy", station,
-                lambda s: single(s, envs, self.problems, budget=budget, temperature=0.0),
-            )  # fmt: skip
-        self.measure("rsa-sft", "sft", population("rsa-sft", self.controls))
-        self.measure("rsa-c1", "rl", population("rsa-c1", self.controls, candidates=1))
-        self.measure(
-            "rsa-foreign", "rl", population("rsa-foreign", self.controls, foreign_tails=True)
         )
+        for station in ("sft", "rl"):
+            method = f"{station}-greedy"
+            self.measure(
+                method, station, partial(
+                    single, envs=envs, problems=self.problems, budget=budget, temperature=0.0,
+                    method=method,
+                ),
+            )  # fmt: skip
+
+        def control(
+            method: str, station: str, rsa_config: RSAConfig, foreign_tails: bool = False
+        ) -> None:
+            async def go(sampler: EngineSampler) -> EvalResult:
+                return (
+                    await rsa(
+                        sampler, envs, self.controls, rsa_config,
+                        method=method, foreign_tails=foreign_tails,
+                    )
+                )[0]  # fmt: skip
+
+            self.measure(method, station, go)
+
+        control("rsa-sft", "sft", self.rsa_config)
+        control("rsa-c1", "rl", self.rsa_config.model_copy(update={"candidates": 1}))
+        control("rsa-foreign", "rl", self.rsa_config, foreign_tails=True)
         long = budget * rounds
         self.measure(
-            "long-single", "rl",
+            "long-single",
+            "rl",
             lambda s: single(
-                s, envs, self.controls, budget=long, samples=self.config.samples, seed=8
+                s, envs, self.controls, budget=long, samples=config.samples, seed=8,
+                method="long-single",
             ),
         )  # fmt: skip
         unlimited = {t: [10**9] * len(m) for t, m in self.controls.items()}
         self.measure(
-            "long-majority", "rl",
+            "long-majority",
+            "rl",
             lambda s: vote(
                 s, envs, self.controls, budget=long, tokens=unlimited,
-                samples=config.population, seed=9,
+                samples=config.population, seed=9, method="long-majority",
             ),
         )  # fmt: skip
 
@@ -286,7 +297,7 @@ class Demo:
         chosen = [tasks[task]] if task else list(tasks.values())
         return np.concatenate([np.array(s.values) for s in chosen])[:, None]
 
-    def _bar(self, name: str) -> Progress:
+    def _bar(self) -> Progress:
         return Progress(
             TextColumn("{task.description:16}"),
             BarColumn(),
@@ -297,10 +308,11 @@ class Demo:
             transient=True,
         )
 
-    def _examples(self, runs: Mapping[str, Sequence[RSAResult]]) -> list[dict[str, Any]]:
+    def _examples(
+        self, runs: Mapping[str, Sequence[RSAResult]], sampler: EngineSampler
+    ) -> list[dict[str, Any]]:
         """Per task one problem that RSA solved and one that it did not, with what was carried."""
-        sampler_folder = checkpoint.weights_folder(self.run.path / "rl")
-        tokenizer = Tokenizer.load(sampler_folder)
+        tokenizer = sampler.tokenizer
         shown = []
         for task, members in self.problems.items():
             env = self.envs[task]

@@ -23,7 +23,8 @@ def demo(
 
     if "=" in str(recipe):  # `zaya demo key=value` keeps the default recipe
         overrides, recipe = [str(recipe), *(overrides or [])], Path("recipes/tiny/demo.toml")
-    run_demo(recipe, overrides or [], Console())
+    # Lines keep their length in a log file; a terminal wraps them by itself.
+    run_demo(recipe, overrides or [], Console(soft_wrap=True))
 
 
 def train(recipe: Path, out: Path, overrides: Overrides = None, overwrite: bool = False) -> None:

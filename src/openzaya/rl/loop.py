@@ -62,7 +62,7 @@ class RLTrainer:
             self.step, self.tokens = state["step"], state["tokens"]
             self.optimizers.load_state_dict(state["optimizers"])
             self.buffer.load_state_dict(state["buffer"])
-            run.rewind(self.step)
+        run.rewind(self.step)
         self.engine = Engine(self.model, self.tokenizer.im_end_id, version=self.step)
         self.sampler = EngineSampler(self.engine, self.tokenizer)
 

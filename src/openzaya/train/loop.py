@@ -71,7 +71,7 @@ class Trainer:
             self.step, self.tokens = state["step"], state["tokens"]
             self.optimizers.load_state_dict(state["optimizers"])
             self.balancer.load_state_dict(state["balancer"])
-            run.rewind(self.step)
+        run.rewind(self.step)  # steps after the checkpoint, or all of a run killed before its first
 
     def save(self) -> str:
         state = {
