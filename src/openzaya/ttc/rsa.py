@@ -1,4 +1,13 @@
-"""The algorithm, over any `Sampler`."""
+"""Markovian RSA over any `Sampler` (report arXiv 2605.05365; RSA: arXiv 2509.26626).
+
+    P_0     = { tail_tau(y_i),   y_i ~ pi(. | q),                       i = 1..N }
+    P_t     = { tail_tau(y_i),   y_i ~ pi(. | aggregate(q, S_i)),       i = 1..N },  t = 1..T
+    S_i     = C tails of P_{t-1}, uniform without replacement, independent across i
+
+One run is a pure function of (messages, sampler, config, run_id): every rollout and every draw
+has a seed of its own. Left out: failed rollouts (a `Sampler` answers every request), early stop
+on agreement, a journal to resume from.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +17,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from openzaya.config.rsa import RSAConfig
-from openzaya.ttc.prompts import aggregation_messages
+from openzaya.ttc.prompts import aggregation_messages, find_template
 from openzaya.ttc.tails import tail_ids
 from openzaya.types import Completion, Message, Request, Sampler, SamplingParams
 
 TailsFrom = Callable[[int, list[list[int]]], list[list[int]]]
+"""(round that will read them, own tails of the round before) -> the N tails to use instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +43,7 @@ class Candidate:
 
 @dataclass(slots=True)
 class Cost:
-    """Tokens of a run; `decode_by_round` sums to `decode_tokens`."""
+    """Tokens of a run, written (decode) and read (prefill, whatever a cache may have saved)."""
 
     decode_by_round: list[int] = field(default_factory=list)
     prefill_by_round: list[int] = field(default_factory=list)
@@ -50,7 +60,10 @@ class Cost:
 
 @dataclass(slots=True)
 class RSAResult:
-    """Populations P_0 .. P_T and what they cost."""
+    """Populations P_0 .. P_T, each in slot order, and what they cost.
+
+    The report scores the mean correctness of P_T; `vote.majority` makes one answer of it.
+    """
 
     populations: list[list[Candidate]]
     cost: Cost
@@ -76,16 +89,22 @@ async def markovian_rsa(
 ) -> RSAResult:
     """Run N * (T + 1) rollouts on the conversation `messages` (it ends with a user turn).
 
-    `run_id` separates the random streams of different problems under one seed. `tails_from`
-    substitutes the tails that a round's prompts draw from (controls). `on_event` hears of every
-    finished candidate.
+    Rounds 0 .. T-1 may write `config.budget` tokens per rollout, round T `config.final_budget`.
+    Each round is one call of the sampler. `run_id` separates the random streams of different
+    problems under one seed. `tails_from` substitutes the tails that a round's prompts draw from
+    (controls). `on_event` hears of every candidate, in slot order, when its round has ended.
+    Raises ConfigError for an unknown template, before any token is spent.
     """
+    find_template(config.template)
+    assert messages and messages[-1].role == "user", "a conversation to answer ends with the user"
     populations: list[list[Candidate]] = []
     cost = Cost()
     for round_ in range(config.rounds + 1):
         tails = [c.tail_ids for c in populations[-1]] if populations else []
         if tails and tails_from is not None:
             tails = tails_from(round_, tails)
+            assert len(tails) == config.population, "one tail per slot"
+            assert all(len(t) <= config.tail for t in tails), "a prompt holds at most C * tau"
         texts = [await sampler.detokenize(t) for t in tails]
         last = round_ == config.rounds
         budget = (config.final_budget if last else None) or config.budget

@@ -1,4 +1,7 @@
-"""The end of a rollout, cut on token ids."""
+"""The end of a rollout, cut on token ids.
+
+Text would not do: words are no tokens, and splitting on them loses newlines and code.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,13 @@ from openzaya.types import Completion, ThinkIds
 def tail_ids(
     completion: Completion, tau: int, scope: Literal["full", "reasoning"], think: ThinkIds
 ) -> list[int]:
-    """The last `tau` generated ids: reasoning and answer with the tags dropped ("full"), or the
-    reasoning alone ("reasoning"). Whether the rollout concluded does not matter."""
+    """The last `tau` generated ids, or all of them if there are fewer.
+
+    Scope "full" cuts from reasoning and answer, "reasoning" from what precedes the first
+    `</think>`; think tags and end token are dropped first, so tau counts text. Whether the
+    rollout concluded does not matter (report arXiv 2605.05365, Markovian RSA).
+    """
+    assert tau > 0, "a slice [-0:] would keep everything"
     ids = completion.token_ids.tolist()
     if scope == "reasoning" and think.close in ids:
         ids = ids[: ids.index(think.close)]

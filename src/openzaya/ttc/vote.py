@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 def majority(
     answers: Sequence[str | None], normalise: Callable[[str], str] = str.strip
 ) -> tuple[str | None, float]:
-    """The commonest answer and its share of all; ties go to the earliest slot.
+    """(the commonest normalised answer, its share of all answers); ties go to the earliest slot.
 
     A missing answer is a vote for nothing: it lowers the agreement and never wins.
     """
@@ -26,8 +26,14 @@ def majority(
 def majority_at_tokens(
     stream: Sequence[tuple[str | None, int]], tokens: int
 ) -> tuple[str | None, float]:
-    """Majority over the longest prefix of (answer, tokens) that fits the budget `tokens`."""
-    answers, spent = [], 0
+    """Majority over the longest prefix of (answer, tokens) that fits the budget `tokens`.
+
+    A self-consistency baseline at the compute of another method: rollouts count in the order
+    they were drawn, and the first one that does not fit ends the sample, so that short answers
+    are not preferred.
+    """
+    answers: list[str | None] = []
+    spent = 0
     for answer, cost in stream:
         if spent + cost > tokens:
             break

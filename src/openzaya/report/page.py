@@ -1,0 +1,116 @@
+"""Put figures, tables and examples on one page that opens without a network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from openzaya.report import plots
+from openzaya.report.collect import collect
+
+_PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>OpenZAYA demo</title>
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<style>
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem;
+       color: #1c1c1c; background: #fff }
+h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem }
+table { border-collapse: collapse; font-size: .9rem } .scroll { overflow-x: auto }
+th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right }
+th:first-child, td:first-child { text-align: left }
+svg { max-width: 100%; height: auto } pre { overflow-x: auto; background: #f4f4f4; padding: .7rem }
+.warn { background: #fff3cd; padding: .6rem 1rem; border-left: 4px solid #d39e00 }
+.holds { color: #1b7f3b; font-weight: 600 } .lacks { color: #b02a37; font-weight: 600 }
+.grid { display: flex; gap: .6rem; overflow-x: auto } .round { min-width: 13rem }
+.cell { font: 12px/1.35 ui-monospace, monospace; border: 1px solid #ccc; border-left-width: 4px;
+        padding: .25rem .4rem; margin-bottom: .3rem; overflow-wrap: anywhere }
+.cell.right { border-left-color: #1b7f3b } .cell small { color: #666 }
+</style></head><body>
+<h1>OpenZAYA: the whole road, small</h1>
+<p>A tiny ZAYA (compressed convolutional attention, MLP router with depth averaging, top-1 experts)
+trained from scratch on this machine, fine-tuned, reinforced on verified problems, and answering by
+Markovian RSA. Every number below was measured by this run; errors are standard errors over
+problems.</p>
+{% if s.size == "reduced" %}<p class="warn"><b>Reduced size.</b> This run shows that the stages fit
+together; its accuracies mean nothing.</p>{% endif %}
+{% if missing %}<p class="warn">Missing from this run: {{ missing | join(", ") }}.</p>{% endif %}
+
+<h2>The staircase</h2>{{ figures.staircase | safe }}
+<div class="scroll"><table><tr><th>station<th>accuracy, %<th>tokens<th>seconds</tr>
+{% for r in s.stations %}<tr><td>{{ r.name }}<td>{{ pct(r) }}<td>{{ "{:,}".format(r.tokens) }}
+<td>{{ "%.0f" | format(r.seconds) }}</tr>{% endfor %}</table></div>
+<ul>{% for r in s.stairs %}<li><span class="{{ 'holds' if r.holds else 'lacks' }}">
+{{ "holds" if r.holds else "MISSING" }}</span> {{ r.name }}:
+{{ "%+.1f" | format(100 * r.difference) }} &plusmn; {{ "%.1f" | format(100 * r.stderr) }} points
+</li>{% endfor %}</ul>
+
+<h2>Every method</h2>
+<div class="scroll"><table><tr><th>method<th>all tasks, %
+{% for t in tasks %}<th>{{ t }}{% endfor %}<th>problems per task<th>tokens written per problem
+<th>read<th>truncated</tr>
+{% for r in s.comparisons %}<tr><td>{{ r.label }}<td>{{ pct(r) }}
+{% for t in tasks %}<td>{{ pct(r.tasks[t]) }}{% endfor %}
+<td>{{ r.tasks[tasks[0]].problems }}
+<td>{{ "%.0f" | format(r.decode_tokens / r.problems) }}
+<td>{{ "%.0f" | format(r.prefill_tokens / r.problems) }}
+<td>{{ "%.0f%%" | format(100 * r.truncated) }}</tr>{% endfor %}</table></div>
+<p>Read tokens are counted for Markovian RSA only.</p>
+
+<h2>Markovian RSA, round by round</h2>{{ figures.rounds | safe }}
+{% for name in ("pretrain", "sft") %}{% if figures[name] %}
+<h2>Training: {{ name }}</h2>{{ figures[name] | safe }}{{ figures[name + "_load"] | safe }}
+{% endif %}{% endfor %}
+{% if figures.rl %}<h2>Reinforcement</h2>{{ figures.rl | safe }}{% endif %}
+
+<h2>Problems, and the tails that were carried</h2>
+{% for e in examples %}<details {{ "open" if loop.first }}><summary><b>{{ e.task }}</b>,
+{{ "solved" if e.solved else "not solved" }}: <code>{{ e.prompt }}</code>, answer
+<code>{{ e.truth }}</code></summary><div class="grid">
+{% for population in e.rounds %}<div class="round"><b>round {{ loop.index0 }}</b>
+{% for c in population %}<div class="cell {{ 'right' if c.correct }}"><small>{{ c.slot }}
+{% if c.parents %}&larr; {{ c.parents | join(" ") }}{% endif %}</small> &hellip;{{ c.tail }}<br>
+{{ c.answer if c.answer is not none else "no answer yet" }}</div>{% endfor %}</div>
+{% endfor %}</div></details>{% endfor %}
+
+<h2>Configuration</h2>
+{% for name, text in configs.items() %}<details><summary>{{ name }}</summary><pre>{{ text }}</pre>
+</details>{% endfor %}
+<h2>Machine</h2><p>{% for k, v in s.environment.items() %}{{ k }} {{ v }}{{ ", " if not loop.last }}
+{% endfor %}; seed {{ s.seed }}, {{ s.split }} problems.</p>
+</body></html>
+"""
+
+
+def write_report(folder: Path) -> Path:
+    """Write `report.html` into a finished demo folder. RunError where nothing was measured."""
+    import jinja2
+
+    found = collect(folder)
+    summary = found.summary
+    figures: dict[str, str] = {
+        "staircase": plots.staircase(summary["stations"]),
+        "rounds": plots.rounds(summary["comparisons"]),
+    }
+    for name in ("pretrain", "sft"):
+        if found.metrics[name]:
+            figures[name] = plots.training(found.metrics[name])
+            figures[f"{name}_load"] = plots.load(found.metrics[name])
+    if found.metrics["rl"]:
+        figures["rl"] = plots.reinforcement(found.metrics["rl"])
+    template = jinja2.Environment(autoescape=True).from_string(_PAGE)
+    page = template.render(
+        s=summary,
+        tasks=list(summary["stations"][0]["tasks"]),
+        figures=figures,
+        examples=found.examples,
+        configs=found.configs,
+        missing=found.missing,
+        pct=_percent,
+    )
+    path = folder / "report.html"
+    path.write_text(page)
+    return path
+
+
+def _percent(row: dict[str, Any]) -> str:
+    return f"{100 * row['accuracy']:.1f} ± {100 * row['stderr']:.1f}"

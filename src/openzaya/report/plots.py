@@ -1,0 +1,130 @@
+"""The page's figures, as inline SVG."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_COLORS = ("#3366cc", "#dc7633", "#2e8b57", "#8e44ad", "#c0392b", "#16a085")
+Rows = list[dict[str, Any]]
+
+
+def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.subplots(1, columns, squeeze=False)[0]
+    for axis in axes:
+        axis.spines[["top", "right"]].set_visible(False)
+        axis.grid(alpha=0.25)
+    return figure, axes
+
+
+def _svg(figure: Figure) -> str:
+    out = io.StringIO()
+    figure.savefig(out, format="svg", metadata={"Date": None})
+    text = out.getvalue()
+    text = text[text.index("<svg") :]
+    return re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+
+
+def staircase(stations: Rows) -> str:
+    """Accuracy of each station with its standard error: all tasks, then task by task."""
+    tasks = list(stations[0]["tasks"])
+    figure, axes = _figure(2.6 * (len(tasks) + 1), 3.0, len(tasks) + 1)
+    names = [s["name"] for s in stations]
+    for axis, title in zip(axes, ["all tasks", *tasks], strict=True):
+        rows = stations if title == "all tasks" else [s["tasks"][title] for s in stations]
+        heights = [100 * r["accuracy"] for r in rows]
+        errors = [100 * r["stderr"] for r in rows]
+        axis.bar(names, heights, yerr=errors, capsize=3, color=_COLORS[: len(names)])
+        axis.set_title(title, fontsize=10)
+        axis.set_ylim(0, 100)
+        axis.tick_params(axis="x", labelsize=8)
+    axes[0].set_ylabel("accuracy on unseen problems, %")
+    return _svg(figure)
+
+
+def rounds(comparisons: Rows) -> str:
+    """Mean correctness of the population after each round of RSA, by task."""
+    row = next(c for c in comparisons if c["method"] == "rsa")
+    figure, axes = _figure(6.0, 3.2)
+    for color, (task, score) in zip(_COLORS, row["tasks"].items(), strict=False):
+        values = [100 * v for v in score["rounds"]]
+        axes[0].plot(range(len(values)), values, "o-", color=color, label=task)
+    axes[0].set_xticks(range(len(row["rounds"])))
+    axes[0].set_xlabel("round (0: no tails yet)")
+    axes[0].set_ylabel("mean correctness, %")
+    axes[0].set_ylim(bottom=0)
+    axes[0].legend(fontsize=8)
+    return _svg(figure)
+
+
+def training(metrics: Rows) -> str:
+    """Loss, validation accuracy, and how evenly the experts are loaded."""
+    figure, axes = _figure(11.0, 3.0, 3)
+    steps = [m for m in metrics if "loss" in m]
+    axes[0].plot([m["step"] for m in steps], [m["loss"] for m in steps], color=_COLORS[0], lw=0.8)
+    axes[0].set_title("loss, nats per token", fontsize=10)
+    _dev(axes[1], metrics)
+    x = [m["step"] for m in steps]
+    axes[2].plot(x, [m["load_entropy"] for m in steps], color=_COLORS[0], label="load entropy")
+    axes[2].plot(x, [m["largest_load"] for m in steps], color=_COLORS[1], label="largest load")
+    axes[2].set_ylim(0, 1.05)
+    axes[2].set_title("experts", fontsize=10)
+    axes[2].legend(fontsize=8)
+    return _svg(figure)
+
+
+def load(metrics: Rows) -> str:
+    """Share of tokens per expert over time, one strip per layer."""
+    steps = [m for m in metrics if "load" in m]
+    chosen = [steps[i] for i in np.linspace(0, len(steps) - 1, min(120, len(steps))).astype(int)]
+    shares = np.array([m["load"] for m in chosen])  # time, layer, expert
+    figure, axes = _figure(11.0, 1.8, shares.shape[1])
+    image = None
+    for layer, axis in enumerate(axes):
+        axis.grid(visible=False)
+        image = axis.imshow(
+            shares[:, layer].T, aspect="auto", vmin=0, vmax=max(0.5, shares.max()), cmap="viridis"
+        )
+        axis.set_title(f"layer {layer}: share of tokens per expert", fontsize=9)
+        axis.set_xticks([])
+        axis.set_yticks(range(shares.shape[2]))
+    if image is not None:
+        figure.colorbar(image, ax=list(axes), shrink=0.9)
+    return _svg(figure)
+
+
+def reinforcement(metrics: Rows) -> str:
+    """Reward, validation accuracy, entropy, and the gap between sampler and trainer."""
+    figure, axes = _figure(13.0, 3.0, 4)
+    steps = [m for m in metrics if "reward" in m]
+    x = [m["step"] for m in steps]
+    axes[0].plot(x, [100 * m["reward"] for m in steps], color=_COLORS[0])
+    axes[0].set_title("reward of the batch, %", fontsize=10)
+    _dev(axes[1], metrics)
+    moved = [m for m in steps if "entropy" in m]
+    x = [m["step"] for m in moved]
+    axes[2].plot(x, [m["entropy"] for m in moved], color=_COLORS[2])
+    axes[2].set_title("entropy, nats per token", fontsize=10)
+    axes[3].semilogy(x, [max(m["mismatch_kl"], 1e-16) for m in moved], color=_COLORS[4])
+    axes[3].set_title("KL, sampler against trainer", fontsize=10)
+    return _svg(figure)
+
+
+def _dev(axis: Any, metrics: Rows) -> None:
+    rows = [m for m in metrics if "dev" in m]
+    tasks = list(rows[0]["dev"]) if rows else []
+    for color, task in zip(_COLORS, tasks, strict=False):
+        x = [m["step"] for m in rows]
+        axis.plot(x, [100 * m["dev"][task] for m in rows], ".-", color=color, label=task, lw=1)
+    axis.set_title("validation accuracy, one sample, %", fontsize=10)
+    if tasks:
+        axis.legend(fontsize=7)
