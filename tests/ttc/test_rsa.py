@@ -1,4 +1,4 @@
-"""Markovian RSA against a naive reference, token by token, and the promises of its special points."""
+"""Markovian RSA against a naive reference, token by token, and what it promises besides."""
 
 from __future__ import annotations
 
@@ -174,11 +174,11 @@ def test_a_run_is_reproducible(scripted: Any) -> None:
 
 def test_seeds_are_stable_across_processes_and_versions(scripted: Any) -> None:
     """Literals: a run from last year must be the same run today."""
-    assert derived_seed(0, "p1", 0, 0) == 0
+    assert derived_seed(0, "p1", 0, 0) == 5963569018323225194
     parents = [
         c.parents for c in run(scripted(), config(population=16, candidates=4)).populations[1]
     ]
-    assert parents[:3] == []
+    assert parents[:3] == [(1, 4, 10, 13), (9, 12, 13, 14), (3, 10, 13, 15)]
 
 
 def test_interleaved_runs_equal_runs_alone(scripted: Any) -> None:
