@@ -7,7 +7,6 @@ truncated and unparseable answers: a score without them convinces nobody.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,8 +14,8 @@ import numpy as np
 
 from openzaya.config.rsa import RSAConfig
 from openzaya.evals.stats import avg_at_k
-from openzaya.ttc.rsa import RSAResult, markovian_rsa
-from openzaya.ttc.vote import majority, majority_at_tokens
+from openzaya.ttc.rsa import RSAResult, derived_seed, markovian_rsa
+from openzaya.ttc.vote import affordable, majority
 from openzaya.types import (
     Completion,
     Environment,
@@ -75,12 +74,6 @@ class EvalResult:
         )
 
 
-def seed_of(*parts: object) -> int:
-    """A 63-bit seed from anything printable: streams of different rollouts never coincide."""
-    digest = hashlib.blake2b(repr(parts).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
-
-
 async def rollouts(
     sampler: Sampler,
     problems: ProblemSets,
@@ -94,7 +87,7 @@ async def rollouts(
     requests = [
         Request(
             (Message("user", problem.prompt),),
-            SamplingParams(budget, temperature, seed=seed_of(seed, problem.fingerprint, k)),
+            SamplingParams(budget, temperature, seed=derived_seed(seed, problem.fingerprint, k)),
         )
         for members in problems.values()
         for problem in members
@@ -144,13 +137,15 @@ async def vote(
     done = await rollouts(sampler, problems, samples, budget=budget, temperature=1.0, seed=seed)
     tasks = {}
     for task, completions in done.items():
-        values, spent = [], 0
+        values, used = [], []
         for problem, group, allowed in zip(problems[task], completions, tokens[task], strict=True):
-            stream = [(c.answer, len(c.token_ids)) for c in group]
-            answer = majority_at_tokens(stream, allowed)[0]
+            counted = group[: affordable([len(c.token_ids) for c in group], allowed)]
+            answer = majority([c.answer for c in counted])[0]
             values.append(float(envs[task].score(problem, answer).correct))
-            spent += _spent(stream, allowed)
-        tasks[task] = _task_score(np.array(values)[:, None], spent)
+            used += counted
+        score = _task_score(np.array(values)[:, None], sum(len(c.token_ids) for c in used))
+        score.prefill_tokens = sum(len(c.prompt_ids) for c in used)
+        tasks[task] = score
     return EvalResult(method, tasks)
 
 
@@ -232,15 +227,6 @@ class _Exchange:
         return tails_from
 
 
-def _spent(stream: Sequence[tuple[str | None, int]], allowed: int) -> int:
-    total = 0
-    for _, tokens in stream:
-        if total + tokens > allowed:
-            break
-        total += tokens
-    return total
-
-
 def _score_task(
     env: Environment, problems: Sequence[Problem], completions: Sequence[Sequence[Completion]]
 ) -> TaskScore:
@@ -251,6 +237,7 @@ def _score_task(
     correct = np.array([[o is Outcome.CORRECT for o in row] for row in outcomes], dtype=float)
     score = _task_score(correct, sum(len(c.token_ids) for g in completions for c in g))
     flat = [c for g in completions for c in g]
+    score.prefill_tokens = sum(len(c.prompt_ids) for c in flat)
     score.truncated = float(np.mean([c.finish_reason is FinishReason.LENGTH for c in flat]))
     score.unparseable = float(np.mean([o is Outcome.UNPARSEABLE for r in outcomes for o in r]))
     return score

@@ -54,7 +54,7 @@ together; its accuracies mean nothing.</p>{% endif %}
 <td>{{ "%.0f" | format(r.decode_tokens / r.problems) }}
 <td>{{ "%.0f" | format(r.prefill_tokens / r.problems) }}
 <td>{{ "%.0f%%" | format(100 * r.truncated) }}</tr>{% endfor %}</table></div>
-<p>Read tokens are counted for Markovian RSA only.</p>
+<p>Read tokens are prompt tokens before any sharing of equal prompts.</p>
 
 <h2>Markovian RSA, round by round</h2>{{ figures.rounds | safe }}
 {% for name in ("pretrain", "sft") %}{% if figures[name] %}

@@ -16,7 +16,7 @@ import torch
 from openzaya.config.rl import RLConfig
 from openzaya.engine import Engine, EngineSampler
 from openzaya.envs import Problems
-from openzaya.evals.evaluate import seed_of, single
+from openzaya.evals.evaluate import single
 from openzaya.model.checkpoint import load_model
 from openzaya.optim.groups import build_optimizers
 from openzaya.rl.advantage import keep_group, maxrl
@@ -27,6 +27,7 @@ from openzaya.tokenizer import Tokenizer
 from openzaya.train import checkpoint
 from openzaya.train.examples import environments
 from openzaya.ttc.prompts import aggregation_messages
+from openzaya.ttc.rsa import derived_seed
 from openzaya.ttc.tails import tail_ids
 from openzaya.types import Completion, Message, Problem, Request, SamplingParams
 
@@ -146,7 +147,7 @@ class RLTrainer:
             Request(
                 prompt.messages,
                 SamplingParams(
-                    self.config.think.budget, seed=seed_of(self.config.seed, self.step, i, j)
+                    self.config.think.budget, seed=derived_seed(self.config.seed, self.step, i, j)
                 ),
                 return_experts=True,
             )

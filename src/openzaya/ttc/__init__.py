@@ -16,12 +16,13 @@ sees it), `vote` (one answer from many).
 from openzaya.ttc.prompts import aggregation_messages, fixed_phrases
 from openzaya.ttc.rsa import Candidate, Cost, RSAResult, derived_seed, markovian_rsa
 from openzaya.ttc.tails import tail_ids
-from openzaya.ttc.vote import majority, majority_at_tokens
+from openzaya.ttc.vote import affordable, majority, majority_at_tokens
 
 __all__ = [
     "Candidate",
     "Cost",
     "RSAResult",
+    "affordable",
     "aggregation_messages",
     "derived_seed",
     "fixed_phrases",

@@ -23,20 +23,24 @@ def majority(
     return winner, counts[winner] / len(answers)
 
 
+def affordable(costs: Sequence[int], tokens: int) -> int:
+    """How many of `costs`, from the first on, fit into `tokens` together.
+
+    Rollouts count in the order they were drawn, and the first one that does not fit ends the
+    sample, so that short answers are not preferred.
+    """
+    spent = 0
+    for count, cost in enumerate(costs):
+        spent += cost
+        if spent > tokens:
+            return count
+    return len(costs)
+
+
 def majority_at_tokens(
     stream: Sequence[tuple[str | None, int]], tokens: int
 ) -> tuple[str | None, float]:
-    """Majority over the longest prefix of (answer, tokens) that fits the budget `tokens`.
-
-    A self-consistency baseline at the compute of another method: rollouts count in the order
-    they were drawn, and the first one that does not fit ends the sample, so that short answers
-    are not preferred.
-    """
-    answers: list[str | None] = []
-    spent = 0
-    for answer, cost in stream:
-        if spent + cost > tokens:
-            break
-        spent += cost
-        answers.append(answer)
-    return majority(answers)
+    """Majority over the longest prefix of (answer, tokens) that fits the budget `tokens`: the
+    self-consistency baseline at the compute of another method."""
+    count = affordable([cost for _, cost in stream], tokens)
+    return majority([answer for answer, _ in stream[:count]])
