@@ -42,15 +42,15 @@ def test_draws_are_uniform_over_subsets_and_independent_of_the_slot(scripted: An
     sampler = scripted(lambda _prompt, _seed: [97])
     drawn = Counter[tuple[int, ...]]()
     same = 0
-    for i in range(400):
+    for i in range(200):
         population = run(sampler, cfg, run_id=str(i)).populations[1]
         drawn.update(c.parents for c in population)
         same += population[0].parents == population[1].parents
-    expected = 400 * 5 / 10
+    expected = 200 * 5 / 10
     chi2 = sum((drawn[s] - expected) ** 2 / expected for s in combinations(range(5), 3))
     assert set(drawn) == set(combinations(range(5), 3))
     assert chi2 < 27.9  # 9 degrees of freedom, p = 0.001; the seeds are fixed
-    assert 20 <= same <= 60  # 400 / 10 if slots draw independently, 400 if they share a draw
+    assert 10 <= same <= 30  # 200 / 10 if slots draw independently, 200 if they share a draw
 
 
 def babble(prompt: str, seed: int) -> list[int]:

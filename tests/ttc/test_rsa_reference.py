@@ -108,6 +108,7 @@ configs = st.builds(
     final_budget=st.none() | st.integers(1, 90),
     tail_scope=st.sampled_from(["full", "reasoning"]),
     temperature=st.sampled_from([0.0, 0.6, 1.0]),
+    top_p=st.sampled_from([0.95, 1.0]),
     seed=st.integers(0, 2**40),
 )
 SPECIAL_POINTS = [

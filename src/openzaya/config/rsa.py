@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from openzaya.config.base import Config
 
@@ -25,7 +25,7 @@ class RSAConfig(Config):
     final_budget: PositiveInt | None = 40960
     """Tokens per rollout in round T; None means beta."""
     temperature: NonNegativeFloat = 1.0
-    top_p: NonNegativeFloat = 1.0
+    top_p: float = Field(default=1.0, gt=0.0, le=1.0)
     tail_scope: Literal["full", "reasoning"] = "full"
     """Cut the tail from reasoning and answer (think tags dropped), or from the reasoning alone."""
     template: str = "aggregate-v1"

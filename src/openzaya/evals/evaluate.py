@@ -215,7 +215,7 @@ class _Exchange:
     neighbour is later in the order, its tails of the round before stand in."""
 
     def __init__(self, members: int) -> None:
-        self.members = members
+        assert members > 1, "a problem cannot be given its own tails in this control"
         self.seen: list[list[list[int]] | None] = [None] * members
 
     def member(self, index: int) -> Callable[[int, list[list[int]]], list[list[int]]]:

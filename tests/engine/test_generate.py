@@ -1,0 +1,117 @@
+"""The engine draws what a plain full-forward loop draws, whatever shares its batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from openzaya.config.model import ModelConfig
+from openzaya.engine import Engine
+from openzaya.engine.sampling import draw, uniforms
+from openzaya.errors import EngineError
+from openzaya.model import Layout, ZayaForCausalLM
+from openzaya.types import SamplingParams
+
+END = 39
+
+
+@pytest.fixture(scope="module")
+def model() -> ZayaForCausalLM:
+    torch.set_num_threads(1)
+    config = ModelConfig(
+        vocab_size=40, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, head_dim=8, num_experts=4, moe_intermediate_size=32,
+        router_hidden_size=16, max_position_embeddings=64, initializer_range=0.2,
+    )  # fmt: skip
+    return ZayaForCausalLM(config).initialise(1)
+
+
+@torch.no_grad()
+def plain(
+    model: ZayaForCausalLM, prompt: list[int], p: SamplingParams
+) -> tuple[list[int], list[float], np.ndarray]:
+    """One full forward per token: no cache, no batch."""
+    tokens: list[int] = []
+    logprobs: list[float] = []
+    while len(tokens) < p.max_tokens and (not tokens or tokens[-1] != END):
+        ids = torch.tensor(prompt + tokens)
+        out = model(ids, Layout.of([len(ids)]))
+        u = torch.from_numpy(uniforms(np.array([p.seed]), np.array([len(tokens)])))
+        token, logp = draw(
+            model.logits(out.hidden_ND[-1:]),
+            torch.tensor([p.temperature]),
+            torch.tensor([p.top_p]),
+            u,
+        )
+        tokens.append(int(token))
+        logprobs.append(float(logp))
+    return tokens, logprobs, out.experts_NL.numpy()
+
+
+def requests(count: int) -> tuple[list[list[int]], list[SamplingParams]]:
+    rng = np.random.default_rng(0)
+    prompts = [rng.integers(0, 38, rng.integers(1, 12)).tolist() for _ in range(count)]
+    prompts[1] = prompts[0]  # a fork: one prefill, two streams
+    params = [
+        SamplingParams(int(rng.integers(1, 12)), [0.0, 1.0, 0.7][i % 3], [1.0, 0.8][i % 2], i)
+        for i in range(count)
+    ]
+    return prompts, params
+
+
+@pytest.mark.parametrize("max_batch", [1, 5, 64])
+def test_equals_the_plain_loop(model: ZayaForCausalLM, max_batch: int) -> None:
+    prompts, params = requests(40)
+    engine = Engine(model, END, max_batch=max_batch)
+    done = engine.generate(prompts, params, capture_experts=True)
+    for s, prompt, p in zip(done, prompts, params, strict=True):
+        tokens, logprobs, experts = plain(model, prompt, p)
+        assert s.tokens == tokens
+        assert np.allclose(s.logprobs, logprobs, atol=1e-5)
+        captured = np.concatenate(s.experts)
+        assert captured.shape == (len(prompt) + len(tokens) - 1, 2)
+        assert (captured == experts).all()
+
+
+def test_seed_decides(model: ZayaForCausalLM) -> None:
+    """Negative control: another seed gives another text."""
+    engine = Engine(model, END)
+    texts = {
+        tuple(engine.generate([[1, 2, 3]], [SamplingParams(10, seed=s)])[0].tokens)
+        for s in range(8)
+    }
+    assert len(texts) > 4
+
+
+def test_draw_follows_the_distribution() -> None:
+    logits = torch.tensor([[0.0, 1.0, 2.0, -1.0]]).repeat(20_000, 1)
+    u = torch.from_numpy(uniforms(np.arange(20_000), np.zeros(20_000, dtype=np.int64)))
+    ones = torch.ones(20_000)
+    token, logp = draw(logits, ones, ones, u)
+    share = torch.bincount(token, minlength=4) / 20_000
+    want = logits[0].softmax(-1)
+    assert (share - want).abs().max() < 4 * (0.25 / 20_000) ** 0.5
+    assert torch.allclose(logp.exp(), want[token])
+
+
+def test_top_p_renormalises() -> None:
+    logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().repeat(4000, 1)
+    u = torch.from_numpy(uniforms(np.arange(4000), np.ones(4000, dtype=np.int64)))
+    token, logp = draw(logits, torch.ones(4000), torch.full((4000,), 0.7), u)
+    assert set(token.tolist()) == {0, 1}
+    assert torch.allclose(logp.exp(), torch.tensor([0.625, 0.375])[token])
+
+
+def test_too_long_a_prompt_is_refused(model: ZayaForCausalLM) -> None:
+    with pytest.raises(EngineError, match="exceeds"):
+        Engine(model, END).generate([[1] * 60], [SamplingParams(5)])
+    with pytest.raises(EngineError, match="empty"):
+        Engine(model, END).generate([[]], [SamplingParams(5)])
+
+
+def test_uniforms_are_uniform_and_independent() -> None:
+    a = uniforms(np.arange(50_000), np.zeros(50_000, dtype=np.int64))
+    b = uniforms(np.arange(50_000), np.ones(50_000, dtype=np.int64))
+    assert abs(a.mean() - 0.5) < 0.01 and abs(np.corrcoef(a, b)[0, 1]) < 0.02
+    assert abs(np.corrcoef(a[:-1], a[1:])[0, 1]) < 0.02
