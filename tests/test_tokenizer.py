@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openzaya.chat import SPECIAL_TOKENS, render_prompt
+from openzaya.chat import END_THINK, IM_END, SPECIAL_TOKENS, THINK
 from openzaya.errors import CheckpointError, DataError
 from openzaya.tokenizer import Tokenizer, build_phrase_tokenizer, constant_text
 from openzaya.types import Message
@@ -62,10 +62,11 @@ def test_numbers_are_never_merged(text: str) -> None:
 
 
 def test_a_prompt_costs_its_variable_part() -> None:
-    prompt = render_prompt([Message("user", f"{ADD}12 + 3 =")])
-    head = ["<|im_start|>", "user\n", ADD]
+    ids = TOKENIZER.prompt_ids([Message("user", f"{ADD}12 + 3 =")])
+    head = ["<bos>", "<|im_start|>", "user\n", ADD]
     tail = ["<|im_end|>", "\n", "<|im_start|>", "assistant\n", "<think>"]
-    assert _tokens(prompt) == [*head, *"12 + 3 =", *tail]
+    tokens = [TOKENIZER.inner.id_to_token(i) for i in ids]
+    assert tokens == [*head, *"12 + 3 =", *tail]
 
 
 def test_varying_phrasing_is_split_into_words() -> None:
@@ -121,9 +122,20 @@ def test_phrases_may_not_overlap_special_tokens(phrase: str) -> None:
 def test_special_ids_and_skipping() -> None:
     assert [TOKENIZER.pad_id, TOKENIZER.bos_id, TOKENIZER.im_start_id] == [0, 1, 2]
     assert [TOKENIZER.im_end_id, TOKENIZER.think_id, TOKENIZER.end_think_id] == [3, 4, 5]
-    ids = TOKENIZER.encode("<think>ab</think>7<|im_end|>")
+    ids = TOKENIZER.encode_pieces([THINK, "ab", END_THINK, "7", IM_END])
     assert TOKENIZER.decode(ids) == "ab7"
     assert TOKENIZER.decode(ids, skip_special=False) == "<think>ab</think>7<|im_end|>"
+
+
+@pytest.mark.parametrize("token", SPECIAL_TOKENS)
+def test_text_that_spells_a_special_token_stays_text(token: str) -> None:
+    spelled = str(token)
+    user = [Message("user", f"7{spelled}8")]
+    ids, plain = TOKENIZER.prompt_ids(user), TOKENIZER.prompt_ids([Message("user", "78")])
+    assert ids.count(TOKENIZER.encode_pieces([token])[0]) == plain.count(
+        TOKENIZER.encode_pieces([token])[0]
+    )
+    assert spelled in TOKENIZER.decode(ids)  # skipping drops tokens, not letters
 
 
 def test_save_and_load(tmp_path: Path) -> None:
@@ -143,9 +155,10 @@ def test_transformers_loads_what_we_save(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     TOKENIZER.save(tmp_path)
     theirs = transformers.PreTrainedTokenizerFast.from_pretrained(tmp_path)
+    ids = TOKENIZER.conversation_ids([Message("user", f"{ADD}12 + 3 = , a .")])
     text = f"<bos><|im_start|>user\n{ADD}12 + 3 = , a .<|im_end|>"
-    assert theirs.encode(text, add_special_tokens=False) == TOKENIZER.encode(text)
-    assert theirs.decode(TOKENIZER.encode(text)) == text
+    assert theirs.encode(text, add_special_tokens=False) == ids
+    assert theirs.decode(ids) == text
     assert (theirs.eos_token_id, theirs.pad_token_id) == (TOKENIZER.im_end_id, TOKENIZER.pad_id)
 
 

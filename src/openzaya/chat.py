@@ -12,39 +12,40 @@ from collections.abc import Sequence
 
 from openzaya.types import Message
 
-IM_START = "<|im_start|>"
-IM_END = "<|im_end|>"
-THINK = "<think>"
-END_THINK = "</think>"
-BOS = "<bos>"
-PAD = "<pad>"
+
+class Special(str):
+    """A special token, as against somebody's text that spells one."""
+
+    __slots__ = ()
+
+
+IM_START = Special("<|im_start|>")
+IM_END = Special("<|im_end|>")
+THINK = Special("<think>")
+END_THINK = Special("</think>")
+BOS = Special("<bos>")
+PAD = Special("<pad>")
 SPECIAL_TOKENS = (PAD, BOS, IM_START, IM_END, THINK, END_THINK)
 
 
-def render_turn(message: Message) -> str:
+def turn_pieces(message: Message) -> list[str]:
     """One finished turn, end token included, without the newline that follows it."""
-    body = message.content
-    if message.role == "assistant":
-        body = f"{THINK}{message.reasoning or ''}{END_THINK}{body}"
-    return f"{IM_START}{message.role}\n{body}{IM_END}"
+    if message.role != "assistant":
+        return [IM_START, f"{message.role}\n{message.content}", IM_END]
+    think = [THINK, message.reasoning or "", END_THINK]
+    return [IM_START, "assistant\n", *think, message.content, IM_END]
 
 
-def render_prompt(messages: Sequence[Message]) -> str:
-    """The text a model continues: all turns, then an opened assistant turn and think block."""
-    turns = "".join(render_turn(m) + "\n" for m in messages)
-    return f"{turns}{IM_START}assistant\n{THINK}"
+def prompt_pieces(messages: Sequence[Message]) -> list[str]:
+    """What a model continues: all turns, then an opened assistant turn and think block.
 
-
-def render_conversation(messages: Sequence[Message]) -> str:
-    """A finished conversation for training; `render_prompt` of the context is a prefix of it."""
-    return "\n".join(render_turn(m) for m in messages)
-
-
-def split_completion(text: str) -> tuple[str, str | None]:
-    """(reasoning, answer) of generated text; the answer is None while the block is open.
-
-    The first `</think>` closes the block: whatever follows is the answer, end token dropped.
+    Pieces are `Special` or text, in order; a tokenizer encodes each by itself, so that no text
+    of a user, and no tail of a rollout, can end a turn or a think block.
     """
-    text = text.removesuffix(IM_END)
-    reasoning, closed, answer = text.partition(END_THINK)
-    return reasoning, (answer.strip() if closed else None)
+    turns = [piece for m in messages for piece in (*turn_pieces(m), "\n")]
+    return [*turns, IM_START, "assistant\n", THINK]
+
+
+def conversation_pieces(messages: Sequence[Message]) -> list[str]:
+    """A finished conversation for training; `prompt_pieces` of the context is a prefix of it."""
+    return [piece for m in messages for piece in (*turn_pieces(m), "\n")][:-1]

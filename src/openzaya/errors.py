@@ -38,5 +38,9 @@ class EnvError(ZayaError):
     """An environment or verifier that cannot be built or does not keep its promises."""
 
 
+class EvalError(ZayaError):
+    """An evaluation that cannot be run as asked."""
+
+
 class EngineError(ZayaError):
     """A generation request that the engine cannot serve."""

@@ -131,6 +131,11 @@ class RunDir:
         """All logged lines in order. A last line without its newline was torn by a crash: gone."""
         return [json.loads(line) for line in self._metric_lines()]
 
+    def last(self, key: str, step: int) -> Any | None:
+        """What was logged under `key` for exactly `step`; None if nothing was."""
+        found = [m[key] for m in self.metrics() if m["step"] == step and key in m]
+        return found[-1] if found else None
+
     def rewind(self, step: int) -> None:
         """Drop metrics of steps after `step`: training resumes there and logs them again."""
         self._check_writable()
@@ -140,6 +145,10 @@ class RunDir:
     def write_json(self, name: str, value: Any) -> None:
         """Replace the file `name` atomically with `value` as indented JSON."""
         self.write_text(name, json.dumps(value, indent=2) + "\n")
+
+    def has(self, name: str) -> bool:
+        """Whether the file `name` was written."""
+        return (self.path / name).is_file()
 
     def read_json(self, name: str) -> Any:
         """What `write_json` stored as `name`. Raises RunError when there is none."""

@@ -19,8 +19,20 @@ from pathlib import Path
 import tokenizers
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 
-from openzaya.chat import BOS, END_THINK, IM_END, IM_START, PAD, SPECIAL_TOKENS, THINK
+from openzaya.chat import (
+    BOS,
+    END_THINK,
+    IM_END,
+    IM_START,
+    PAD,
+    SPECIAL_TOKENS,
+    THINK,
+    Special,
+    conversation_pieces,
+    prompt_pieces,
+)
 from openzaya.errors import CheckpointError, DataError
+from openzaya.types import Message
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
@@ -41,6 +53,7 @@ class Tokenizer:
 
     def __init__(self, inner: tokenizers.Tokenizer) -> None:
         self.inner = inner
+        inner.encode_special_tokens = True  # they come from `Special` pieces alone
         self.pad_id = self._special_id(PAD)
         self.bos_id = self._special_id(BOS)
         self.im_start_id = self._special_id(IM_START)
@@ -66,8 +79,26 @@ class Tokenizer:
         """Number of ids, added tokens included; ids are 0 .. vocab_size - 1."""
         return self.inner.get_vocab_size(with_added_tokens=True)
 
+    def prompt_ids(self, messages: Sequence[Message]) -> list[int]:
+        """What a model is given to continue: <bos>, all turns, an opened think block."""
+        return [self.bos_id, *self.encode_pieces(prompt_pieces(messages))]
+
+    def conversation_ids(self, messages: Sequence[Message]) -> list[int]:
+        """<bos> and all turns, finished. `prompt_ids` of the context is a prefix of it."""
+        return [self.bos_id, *self.encode_pieces(conversation_pieces(messages))]
+
+    def encode_pieces(self, pieces: Iterable[str]) -> list[int]:
+        """Ids of rendered pieces: `Special` ones by name, text by `encode`."""
+        ids: list[int] = []
+        for piece in pieces:
+            if isinstance(piece, Special):
+                ids.append(self._special_id(piece))
+            else:
+                ids += self.encode(piece)
+        return ids
+
     def encode(self, text: str) -> list[int]:
-        """Ids of `text`. Special tokens in it become their ids; none are added around it."""
+        """Ids of `text`, none of them special: a token spelled out in it stays letters."""
         if self._characters is not None:
             # A character model has no way to spell what it lacks, and a silent <unk> would
             # train the model on text that nobody wrote.

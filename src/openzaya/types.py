@@ -87,6 +87,16 @@ class ThinkIds:
     close: int
     end: int
 
+    def split(self, token_ids: Sequence[int]) -> tuple[Sequence[int], Sequence[int] | None]:
+        """Generated ids as (reasoning, answer); the answer is None while the block is open.
+
+        The first close token decides. On ids, since a model may spell the tag in letters.
+        """
+        if self.close not in token_ids:
+            return token_ids, None
+        end = token_ids.index(self.close)
+        return token_ids[:end], token_ids[end + 1 :]
+
 
 class Sampler(Protocol):
     """All that RL, RSA and evaluation know about generation: in-process engine or HTTP server."""

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openzaya.chat import BOS, SPECIAL_TOKENS, render_conversation
-from openzaya.data.example import conversation_ids, encode_conversation, encode_prompt
+from openzaya.chat import BOS, conversation_pieces
+from openzaya.data.example import encode_conversation
 from openzaya.errors import DataError
 from openzaya.tokenizer import build_phrase_tokenizer
 from openzaya.types import Message
@@ -49,12 +49,14 @@ def test_every_prompt_is_a_prefix_of_its_document(
     turns: list[tuple[str, str, str | None]],
 ) -> None:
     messages = _conversation(turns)
-    ids = conversation_ids(messages, TOKENIZER)
+    ids = TOKENIZER.conversation_ids(messages)
     for turn in range(1, len(messages), 2):
-        prompt = encode_prompt(messages[:turn], TOKENIZER)
+        prompt = TOKENIZER.prompt_ids(messages[:turn])
         assert ids[: len(prompt)] == prompt
         assert prompt[-1] == TOKENIZER.think_id
-    assert TOKENIZER.decode(ids, skip_special=False) == BOS + render_conversation(messages)
+    assert TOKENIZER.decode(ids, skip_special=False) == "".join(
+        [BOS, *conversation_pieces(messages)]
+    )
 
 
 def test_golden_masks() -> None:
@@ -76,13 +78,3 @@ def test_nothing_to_train_on_is_an_error() -> None:
     with pytest.raises(DataError, match="no assistant turn"):
         encode_conversation(messages, TOKENIZER, "assistant")
     assert encode_conversation(messages, TOKENIZER, "all").loss_mask.sum() > 0
-
-
-@pytest.mark.parametrize("token", SPECIAL_TOKENS)
-def test_special_tokens_in_text_are_refused(token: str) -> None:
-    for messages in (
-        [Message("user", f"7{token}"), Message("assistant", "8")],
-        [Message("user", "7"), Message("assistant", "8", f"so {token}")],
-    ):
-        with pytest.raises(DataError, match="in its text"):
-            encode_conversation(messages, TOKENIZER, "all")

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as HFTokenizer
 
-from openzaya.chat import SPECIAL_TOKENS, THINK, split_completion
-from openzaya.data.example import conversation_ids
+from openzaya.chat import END_THINK, IM_END, SPECIAL_TOKENS, THINK
 from openzaya.data.trimming import TrimAction, Trimmed, TrimReport, trim_conversation
 from openzaya.errors import DataError
 from openzaya.tokenizer import Tokenizer, build_phrase_tokenizer
@@ -55,8 +54,8 @@ def _conversations(draw: st.DrawFn) -> tuple[Message, ...]:
 def _keeps_answers(original: tuple[Message, ...], kept: tuple[Message, ...]) -> bool:
     """The promise of AP trimming, judged on the conversation that training would read."""
     same_turns = [(m.role, m.content) for m in original] == [(m.role, m.content) for m in kept]
-    tail = PHRASES.encode(f"</think>{original[-1].content}<|im_end|>")
-    ids = conversation_ids(kept, PHRASES)
+    tail = PHRASES.encode_pieces([END_THINK, original[-1].content, IM_END])
+    ids = PHRASES.conversation_ids(kept)
     return same_turns and ids[-len(tail) :] == tail
 
 
@@ -64,13 +63,13 @@ def _keeps_answers(original: tuple[Message, ...], kept: tuple[Message, ...]) -> 
 def test_trimming_keeps_its_promises(original: tuple[Message, ...], budget: int) -> None:
     result = trim_conversation(original, budget, PHRASES)
     bare = tuple(replace(m, reasoning=None) for m in original)
-    fits_bare = len(conversation_ids(bare, PHRASES)) <= budget
+    fits_bare = len(PHRASES.conversation_ids(bare)) <= budget
     assert (result.messages is not None) == fits_bare  # dropped only when nothing else helps
-    assert result.tokens_before == len(conversation_ids(original, PHRASES))
+    assert result.tokens_before == len(PHRASES.conversation_ids(original))
     if result.messages is None:
         assert result.action is TrimAction.DROPPED and result.tokens_after == 0
         return
-    assert result.tokens_after == len(conversation_ids(result.messages, PHRASES)) <= budget
+    assert result.tokens_after == len(PHRASES.conversation_ids(result.messages)) <= budget
     assert _keeps_answers(original, result.messages)
     before, after = original[-1].reasoning or "", result.messages[-1].reasoning or ""
     assert before.startswith(after)
@@ -117,7 +116,7 @@ def test_single_turns_are_monotone_without_exception(
 @given(st.text("aé→🙂", min_size=1, max_size=20), st.integers(0, 60))
 def test_a_cut_never_splits_a_character(reasoning: str, room: int) -> None:
     original = (Message("user", "q"), Message("assistant", "é", reasoning))
-    empty = len(conversation_ids((original[0], Message("assistant", "é")), BYTES))
+    empty = len(BYTES.conversation_ids((original[0], Message("assistant", "é"))))
     kept = trim_conversation(original, empty + room, BYTES).messages
     assert kept is not None
     after = kept[-1].reasoning or ""
@@ -165,7 +164,7 @@ def test_golden_two_turns(
 def test_a_cut_that_completes_a_word_may_use_the_merge() -> None:
     # "ally" is four letters; cut after "all" it becomes one whole-word token.
     original = (Message("user", ""), Message("assistant", "7", "ally"))
-    budget = len(conversation_ids(original, PHRASES)) - 3
+    budget = len(PHRASES.conversation_ids(original)) - 3
     kept = trim_conversation(original, budget, PHRASES)
     assert kept.messages is not None and kept.messages[-1].reasoning == "all"
     assert kept.tokens_after == budget
@@ -173,7 +172,7 @@ def test_a_cut_that_completes_a_word_may_use_the_merge() -> None:
 
 def test_turns_after_the_last_answer_are_kept() -> None:
     original = (Message("assistant", "7", "77777"), Message("user", "so "))
-    budget = len(conversation_ids(original, PHRASES)) - 2
+    budget = len(PHRASES.conversation_ids(original)) - 2
     kept = trim_conversation(original, budget, PHRASES).messages
     assert kept == (Message("assistant", "7", "777"), Message("user", "so "))
 
@@ -181,11 +180,11 @@ def test_turns_after_the_last_answer_are_kept() -> None:
 def test_right_truncation_breaks_the_promise() -> None:
     """Negative control: cutting the text at the budget loses the answer, and the check sees it."""
     original = (Message("user", "7+7"), Message("assistant", "14", "7+7=14 "))
-    budget = len(conversation_ids(original, PHRASES)) - 3
-    ids = conversation_ids(original, PHRASES)[:budget]
+    budget = len(PHRASES.conversation_ids(original)) - 3
+    ids = PHRASES.conversation_ids(original)[:budget]
     text = PHRASES.decode(ids, skip_special=False)
-    reasoning, answer = split_completion(text.partition(THINK)[2])
-    truncated = (original[0], Message("assistant", answer or "", reasoning))
+    reasoning, _, answer = text.partition(THINK)[2].partition(END_THINK)
+    truncated = (original[0], Message("assistant", answer, reasoning))
     assert not _keeps_answers(original, truncated)
     kept = trim_conversation(original, budget, PHRASES).messages
     assert kept is not None and _keeps_answers(original, kept)

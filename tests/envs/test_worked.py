@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import subprocess
 import sys
+from decimal import Decimal
 
 import pytest
 
@@ -58,10 +59,41 @@ def test_running_total_resumes_where_it_stopped() -> None:
     env = build("running_total", {})
     problem = env.generate(3)
     whole = env.oracle(problem).reasoning or ""
-    for written in range(0, len(whole)):
+    for written in range(len(whole) + 1):
         rest = env.resume(problem, written)
         assert whole.endswith(rest.reasoning or "") and rest.content == env.oracle(problem).content
-        assert len(whole) - len(rest.reasoning or "") == 3 * (written // 3)
+        # The last complete step comes once more.
+        assert len(whole) - len(rest.reasoning or "") == max(0, 3 * (written // 3) - 3)
+
+
+def _add_columns(reasoning: str, sign: int) -> str:
+    """What the written columns claim, each redone by hand from its own two digits."""
+    carry, digits, rest = 0, [], reasoning
+    while rest:
+        if rest[0] == ".":
+            digits, rest = [*digits, "."], rest[1:]
+            continue
+        if len(rest) == 1:  # a last carry
+            assert sign > 0 and int(rest) == carry == 1
+            digits, carry, rest = [*digits, rest], 0, ""
+            continue
+        a, b, claimed, rest = int(rest[0]), int(rest[1]), int(rest[2]), rest[3:]
+        carry, digit = divmod(a + sign * (b + abs(carry)) if sign < 0 else a + b + carry, 10)
+        assert digit == claimed
+        digits.append(str(digit))
+    assert carry == 0
+    return "".join(reversed(digits))
+
+
+@pytest.mark.parametrize("task", ["chain_sum", "decimal_chain_sum"])
+def test_columns_are_the_sum_as_one_does_it_by_hand(task: str) -> None:
+    env = build(task, {"min_terms": 2, "max_terms": 2, "min_digits": 1, "max_digits": 5})
+    for seed in range(200):
+        problem = env.generate(seed)
+        solution = env.oracle(problem)
+        sign = -1 if " - " in problem.prompt else 1
+        result = _add_columns(solution.reasoning or "", sign)
+        assert Decimal(result) == Decimal(solution.content)
 
 
 def test_bad_names_and_params() -> None:

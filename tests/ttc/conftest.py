@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from openzaya.chat import END_THINK, IM_END, IM_START, THINK, render_prompt, split_completion
+from openzaya.chat import END_THINK, IM_END, IM_START, THINK, prompt_pieces
 from openzaya.types import Completion, FinishReason, Request, ThinkIds
 
 SPECIAL = {THINK: 256, END_THINK: 257, IM_END: 258, IM_START: 259}
@@ -57,11 +57,11 @@ class ScriptedSampler:
         return decode(token_ids)
 
     def complete(self, request: Request) -> Completion:
-        prompt = render_prompt(request.messages)
+        prompt = "".join(prompt_pieces(request.messages))
         ids = self.script(prompt, request.params.seed)[: request.params.max_tokens]
         stopped = ids[-1] == self.think_ids.end
         text = decode(ids, keep_special=True)
-        reasoning, answer = split_completion(text)
+        reasoning, closed, answer = text.removesuffix(IM_END).partition(END_THINK)
         return Completion(
             prompt_ids=np.array(encode(prompt), dtype=np.int32),
             token_ids=np.array(ids, dtype=np.int32),
@@ -70,7 +70,7 @@ class ScriptedSampler:
             finish_reason=FinishReason.STOP if stopped else FinishReason.LENGTH,
             text=text,
             reasoning=reasoning,
-            answer=answer,
+            answer=answer.strip() if closed else None,
         )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from openzaya.chat import render_prompt
+from openzaya.chat import prompt_pieces
 from openzaya.config.rsa import RSAConfig
 from openzaya.errors import ConfigError
 from openzaya.ttc import Candidate, RSAResult, fixed_phrases, markovian_rsa
@@ -92,11 +92,11 @@ def test_answers_enter_prompts_only_under_scope_full(scripted: Any, scope: str) 
 def test_earlier_turns_are_kept_and_prompts_share_their_head(scripted: Any) -> None:
     sampler = scripted()
     run(sampler, config(), CHAT)
-    head = render_prompt(CHAT[:-1]).removesuffix("<|im_start|>assistant\n<think>")
+    head = "".join(prompt_pieces(CHAT[:-1])).removesuffix("<|im_start|>assistant\n<think>")
     for batch in sampler.batches[1:]:
         for request in batch:
             assert request.messages[:-1] == CHAT[:-1]
-            text = render_prompt(request.messages)
+            text = "".join(prompt_pieces(request.messages))
             assert text.startswith(
                 head + "<|im_start|>user\n" + fixed_phrases("aggregate-v1", 1)[0]
             )
@@ -115,7 +115,7 @@ def test_equal_parents_give_equal_prompts(scripted: Any) -> None:
 def test_substituted_tails_are_what_prompts_show(scripted: Any) -> None:
     calls: list[tuple[int, list[list[int]]]] = []
 
-    def foreign(round_: int, own: list[list[int]]) -> list[list[int]]:
+    async def foreign(round_: int, own: list[list[int]]) -> list[list[int]]:
         calls.append((round_, own))
         return [list(b"FOREIGN%d" % i) for i in range(len(own))]
 
@@ -134,8 +134,11 @@ def test_substituted_tails_are_what_prompts_show(scripted: Any) -> None:
 
 @pytest.mark.parametrize("bad", [[[1]] * 4, [[1] * 13] * 5], ids=["too few", "too long"])
 def test_substituted_tails_must_fit(scripted: Any, bad: list[list[int]]) -> None:
+    async def tails_from(_round: int, _own: list[list[int]]) -> list[list[int]]:
+        return bad
+
     with pytest.raises(AssertionError):
-        run(scripted(), config(), tails_from=lambda _round, _own: bad)
+        run(scripted(), config(), tails_from=tails_from)
 
 
 def test_events_come_once_per_candidate_in_order(scripted: Any) -> None:

@@ -23,7 +23,7 @@ EXIT_USER_ERROR = 2
 EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 DISK_FULL = RunError(
     "the disk is full; every checkpoint and every metric written so far is kept",
-    "free some space (df -h shows where), then go on from the last checkpoint with --resume",
+    "free some space (df -h shows where), then run the same command again to go on",
 )
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -29,40 +30,42 @@ def demo(
 
 def train(recipe: Path, out: Path, overrides: Overrides = None, overwrite: bool = False) -> None:
     """Run a pretraining or SFT recipe in the folder OUT; the same line again goes on."""
-    import rich.progress
-
-    from openzaya.config.base import load_recipe
     from openzaya.config.train import TrainConfig
-    from openzaya.run_dir import RunDir
     from openzaya.train.loop import train as run_training
 
-    config = load_recipe(TrainConfig, recipe, overrides or [])
-    with (
-        RunDir.create(out, config, resume=not overwrite, overwrite=overwrite) as run,
-        rich.progress.Progress() as bar,
-    ):
-        task = bar.add_task("train", total=config.steps)
-        result = run_training(config, run, lambda step, _: bar.update(task, completed=step))
-    typer.echo(f"{result.folder}: {result.steps} steps, {result.tokens} tokens")
+    _stage(TrainConfig, run_training, recipe, out, overrides, overwrite)
 
 
 def rl(recipe: Path, out: Path, overrides: Overrides = None, overwrite: bool = False) -> None:
     """Run an RL recipe in the folder OUT; the same line again goes on."""
+    from openzaya.config.rl import RLConfig
+    from openzaya.rl.loop import reinforce
+
+    _stage(RLConfig, reinforce, recipe, out, overrides, overwrite)
+
+
+def _stage(
+    kind: type[Any],
+    run_stage: Callable[..., Any],
+    recipe: Path,
+    out: Path,
+    overrides: list[str] | None,
+    overwrite: bool,
+) -> None:
     import rich.progress
 
     from openzaya.config.base import load_recipe
-    from openzaya.config.rl import RLConfig
-    from openzaya.rl.loop import reinforce
     from openzaya.run_dir import RunDir
 
-    config = load_recipe(RLConfig, recipe, overrides or [])
+    config = load_recipe(kind, recipe, overrides or [])
     with (
         RunDir.create(out, config, resume=not overwrite, overwrite=overwrite) as run,
         rich.progress.Progress() as bar,
     ):
-        task = bar.add_task("rl", total=config.steps)
-        folder = reinforce(config, run, lambda step, _: bar.update(task, completed=step))
-    typer.echo(folder)
+        task = bar.add_task(out.name, total=config.steps)
+        run_stage(config, run, lambda step, _: bar.update(task, completed=step))
+        result = run.read_json("result.json")
+    typer.echo(f"{result['folder']}: {result['steps']} steps, {result['tokens']} tokens")
 
 
 def report(folder: Path) -> None:

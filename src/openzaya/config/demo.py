@@ -27,6 +27,7 @@ class RSARecipe(Config):
             rounds=self.rounds,
             candidates=think.candidates,
             tail=think.tail,
+            tail_scope=think.tail_scope,
             budget=think.budget,
             final_budget=None,
             template=think.template,

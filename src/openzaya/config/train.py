@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from openzaya.config.base import Config
@@ -31,6 +33,8 @@ class ThinkConfig(Config):
     """tau: tokens of it that are carried on."""
     candidates: PositiveInt = 4
     """C: tails in one aggregation prompt."""
+    tail_scope: Literal["full", "reasoning"] = "full"
+    """Cut the tail from reasoning and answer (think tags dropped), or from the reasoning alone."""
     template: str = "aggregate-v1"
 
 

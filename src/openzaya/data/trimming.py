@@ -12,8 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from openzaya.chat import THINK, render_conversation
-from openzaya.data.example import conversation_ids
+from openzaya.chat import THINK, conversation_pieces
 from openzaya.errors import DataError
 from openzaya.tokenizer import Tokenizer
 from openzaya.types import Message
@@ -71,7 +70,7 @@ def trim_conversation(messages: Sequence[Message], budget: int, tokenizer: Token
     """Fit `messages` into `budget` tokens; every prompt and answer survives or the sample goes."""
     original = tuple(messages)
     last = _last_assistant_turn(original)
-    tokens_before = len(conversation_ids(original, tokenizer))
+    tokens_before = len(tokenizer.conversation_ids(original))
     if tokens_before <= budget:
         return Trimmed(original, TrimAction.KEPT, tokens_before, tokens_before)
     stripped = tuple(
@@ -84,7 +83,7 @@ def trim_conversation(messages: Sequence[Message], budget: int, tokenizer: Token
     ):
         fitted = _fit_last_reasoning(conversation, last, budget, tokenizer)
         if fitted is not None:
-            tokens_after = len(conversation_ids(fitted, tokenizer))
+            tokens_after = len(tokenizer.conversation_ids(fitted))
             return Trimmed(fitted, action, tokens_before, tokens_after)
     return Trimmed(None, TrimAction.DROPPED, tokens_before, 0)
 
@@ -107,7 +106,7 @@ def _fit_last_reasoning(
         turn = replace(messages[last], reasoning=reasoning)
         candidate = (*messages[:last], turn, *messages[last + 1 :])
         # Re-tokenised as training will see it, since cut text need not keep its tokens.
-        ids = conversation_ids(candidate, tokenizer)
+        ids = tokenizer.conversation_ids(candidate)
         if len(ids) <= budget:
             after = _ids_after_think(candidate, last, tokenizer)
             assert ids[len(ids) - len(after) :] == after, "trimming reached into the answer"
@@ -126,7 +125,7 @@ def _beginnings(
             "the tokenizer does not give reasoning text back, so it cannot be cut by token",
             "use a tokenizer whose decode(encode(text)) is text",
         )
-    excess = len(conversation_ids(messages, tokenizer)) - budget
+    excess = len(tokenizer.conversation_ids(messages)) - budget
     if excess <= 0:
         yield reasoning
     for n in range(min(len(ids), len(ids) - excess + _MERGE_SLACK), 0, -1):
@@ -140,4 +139,5 @@ def _beginnings(
 def _ids_after_think(messages: tuple[Message, ...], last: int, tokenizer: Tokenizer) -> list[int]:
     """Ids from turn `last`'s </think> to the end: what trimming must leave as it is."""
     rest = (replace(messages[last], reasoning=None), *messages[last + 1 :])
-    return tokenizer.encode(render_conversation(rest).partition(THINK)[2])
+    pieces = conversation_pieces(rest)
+    return tokenizer.encode_pieces(pieces[pieces.index(THINK) + 1 :])

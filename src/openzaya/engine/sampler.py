@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from openzaya.chat import render_prompt, split_completion
 from openzaya.engine.engine import Engine, Running
 from openzaya.tokenizer import Tokenizer
 from openzaya.types import Completion, Request, ThinkIds
@@ -49,10 +48,12 @@ class EngineSampler:
             done = self.run([r for requests, _ in waiting for r in requests])
         except Exception as error:  # hand it to the callers: they await, this callback cannot
             for _, future in waiting:
-                future.set_exception(error)
+                if not future.cancelled():
+                    future.set_exception(error)
             return
         for requests, future in waiting:
-            future.set_result(done[: len(requests)])
+            if not future.cancelled():
+                future.set_result(done[: len(requests)])
             done = done[len(requests) :]
 
     def run(self, requests: Sequence[Request]) -> list[Completion]:
@@ -61,8 +62,7 @@ class EngineSampler:
         prompts = []
         for request in requests:
             if request.messages not in cache:
-                text = render_prompt(request.messages)
-                cache[request.messages] = [self.tokenizer.bos_id, *self.tokenizer.encode(text)]
+                cache[request.messages] = self.tokenizer.prompt_ids(request.messages)
             prompts.append(cache[request.messages])
         running = self.engine.generate(
             prompts,
@@ -74,16 +74,16 @@ class EngineSampler:
 
     def _completion(self, s: Running) -> Completion:
         assert s.finish is not None
-        text = self.tokenizer.decode(s.tokens, skip_special=False)
-        reasoning, answer = split_completion(text)
+        reasoning, answer = self.think_ids.split(s.tokens)
+        decode = self.tokenizer.decode
         return Completion(
             prompt_ids=np.array(s.prompt, dtype=np.int32),
             token_ids=np.array(s.tokens, dtype=np.int32),
             logprobs=np.array(s.logprobs, dtype=np.float32),
             policy_version=np.full(len(s.tokens), self.engine.version, dtype=np.int32),
             finish_reason=s.finish,
-            text=text,
-            reasoning=reasoning,
-            answer=answer,
+            text=decode(s.tokens, skip_special=False),
+            reasoning=decode(reasoning),
+            answer=None if answer is None else decode(answer).strip(),
             experts=np.concatenate(s.experts) if s.experts else None,
         )

@@ -18,12 +18,19 @@ from openzaya.types import Message, Outcome, Problem, Score
 _ATTEMPTS = 64
 
 
-def _column_sum(answer: str, metadata: Mapping[str, Any]) -> str:
-    """Digits of the result from the right, as one adds by hand, as wide as the widest term."""
+def _columns(answer: str, metadata: Mapping[str, Any]) -> str:
+    """As one adds by hand: from the right, each column's two digits and the digit of the result.
+    A decimal point stands alone; a last carry has no digits above it."""
     terms = re.findall(r"[\d.]+", metadata["expression"])
     places = max(len(t.partition(".")[2]) for t in terms)
-    width = max(len(f"{Decimal(t):.{places}f}") for t in terms)
-    return f"{Decimal(answer):.{places}f}".zfill(width)[::-1]
+    texts = [f"{Decimal(t):.{places}f}" for t in (*terms, answer)]
+    width = max(map(len, texts[:-1]))
+    *operands, result = [t.zfill(width)[::-1] for t in texts]
+    columns = [
+        "." if digits[-1] == "." else "".join(digits)
+        for digits in zip(*operands, result[:width], strict=True)
+    ]
+    return "".join(columns) + result[width:]
 
 
 def _spelled(answer: str, metadata: Mapping[str, Any]) -> str:
@@ -40,8 +47,8 @@ def _plain_word(answer: str) -> bool:
 
 
 SOLVERS: dict[str, tuple[Callable[[str, Mapping[str, Any]], str], Callable[[str], bool]]] = {
-    "chain_sum": (_column_sum, _not_negative),
-    "decimal_chain_sum": (_column_sum, _not_negative),
+    "chain_sum": (_columns, _not_negative),
+    "decimal_chain_sum": (_columns, _not_negative),
     "spell_backward": (_spelled, _plain_word),
 }
 """Task to (reasoning of the solution, domain of the solver)."""

@@ -60,11 +60,12 @@ class RunningTotal:
         return _written(problem, totals)
 
     def resume(self, problem: Problem, written: int) -> Message:
-        """From the first step that is not complete; the last step is repeated if all are."""
+        """From the last complete step, written once more: whether the chain goes on behind it
+        or ends there is then decided as in any other place of a solution."""
         truth = self.oracle(problem)
         assert truth.reasoning is not None
-        done = min(written // 3, len(truth.reasoning) // 3 - 1)
-        return Message("assistant", truth.content, truth.reasoning[3 * done :])
+        begin = 3 * max(0, written // 3 - 1)
+        return Message("assistant", truth.content, truth.reasoning[begin:])
 
 
 def _totals(changes: list[int]) -> list[int]:

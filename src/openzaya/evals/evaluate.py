@@ -7,14 +7,16 @@ truncated and unparseable answers: a score without them convinces nobody.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from openzaya.config.rsa import RSAConfig
+from openzaya.errors import EvalError
 from openzaya.evals.stats import avg_at_k
-from openzaya.ttc.rsa import RSAResult, derived_seed, markovian_rsa
+from openzaya.ttc.rsa import RSAResult, TailsFrom, derived_seed, markovian_rsa
 from openzaya.ttc.vote import affordable, majority
 from openzaya.types import (
     Completion,
@@ -62,15 +64,16 @@ class EvalResult:
         """All problems together, as many of each task as were asked for."""
         scores = list(self.tasks.values())
         values = [v for s in scores for v in s.values]
-        rounds = [float(np.mean(r)) for r in zip(*(s.rounds for s in scores), strict=True)]
+        sizes = [len(s.values) for s in scores]
+        by_round = zip(*(s.rounds for s in scores), strict=True)
         return TaskScore(
             values,
             avg_at_k(np.array(values)[:, None]).standard_error,
             sum(s.decode_tokens for s in scores),
             sum(s.prefill_tokens for s in scores),
-            float(np.mean([s.truncated for s in scores])),
-            float(np.mean([s.unparseable for s in scores])),
-            rounds,
+            float(np.average([s.truncated for s in scores], weights=sizes)),
+            float(np.average([s.unparseable for s in scores], weights=sizes)),
+            [float(np.average(r, weights=sizes)) for r in by_round],
         )
 
 
@@ -137,15 +140,11 @@ async def vote(
     done = await rollouts(sampler, problems, samples, budget=budget, temperature=1.0, seed=seed)
     tasks = {}
     for task, completions in done.items():
-        values, used = [], []
-        for problem, group, allowed in zip(problems[task], completions, tokens[task], strict=True):
-            counted = group[: affordable([len(c.token_ids) for c in group], allowed)]
-            answer = majority([c.answer for c in counted])[0]
-            values.append(float(envs[task].score(problem, answer).correct))
-            used += counted
-        score = _task_score(np.array(values)[:, None], sum(len(c.token_ids) for c in used))
-        score.prefill_tokens = sum(len(c.prompt_ids) for c in used)
-        tasks[task] = score
+        counted = [
+            group[: affordable([len(c.token_ids) for c in group], allowed)]
+            for group, allowed in zip(completions, tokens[task], strict=True)
+        ]
+        tasks[task] = _score_votes(envs[task], problems[task], counted)
     return EvalResult(method, tasks)
 
 
@@ -198,31 +197,35 @@ def final_votes(
     """Majority vote over the final populations of finished runs: no further tokens."""
     tasks = {}
     for task, runs in results.items():
-        answers = [majority([c.answer for c in r.populations[-1]])[0] for r in runs]
-        values = [
-            float(envs[task].score(p, a).correct)
-            for p, a in zip(problems[task], answers, strict=True)
-        ]
-        tasks[task] = _task_score(
-            np.array(values)[:, None], sum(r.cost.decode_tokens for r in runs)
-        )
+        final = [r.completions(-1) for r in runs]
+        score = _score_votes(envs[task], problems[task], final)
+        score.decode_tokens = sum(r.cost.decode_tokens for r in runs)
+        score.prefill_tokens = sum(r.cost.prefill_tokens for r in runs)
+        tasks[task] = score
     return EvalResult("rsa-vote", tasks)
 
 
 class _Exchange:
-    """Hands every problem its neighbour's tails. All problems of a task run in step, so the
-    neighbour's tails of the same round exist by the time the next round asks for them; where a
-    neighbour is later in the order, its tails of the round before stand in."""
+    """Hands every problem its neighbour's tails of the same round; all of a task run in step."""
 
     def __init__(self, members: int) -> None:
-        assert members > 1, "a problem cannot be given its own tails in this control"
-        self.seen: list[list[list[int]] | None] = [None] * members
+        if members < 2:
+            raise EvalError(
+                "one problem has no neighbour whose tails it could be given",
+                "evaluate the foreign-tails control on at least 2 problems per task",
+            )
+        self.members = members
+        self.tails: dict[int, dict[int, list[list[int]]]] = defaultdict(dict)
+        self.complete: dict[int, asyncio.Event] = defaultdict(asyncio.Event)
 
-    def member(self, index: int) -> Callable[[int, list[list[int]]], list[list[int]]]:
-        def tails_from(_round: int, own: list[list[int]]) -> list[list[int]]:
-            self.seen[index] = own
-            neighbour = self.seen[index - 1]
-            return neighbour if neighbour is not None else [[] for _ in own]
+    def member(self, index: int) -> TailsFrom:
+        async def tails_from(round_: int, own: list[list[int]]) -> list[list[int]]:
+            of_round = self.tails[round_]
+            of_round[index] = own
+            if len(of_round) == self.members:
+                self.complete[round_].set()
+            await self.complete[round_].wait()
+            return of_round[(index - 1) % self.members]
 
         return tails_from
 
@@ -230,19 +233,40 @@ class _Exchange:
 def _score_task(
     env: Environment, problems: Sequence[Problem], completions: Sequence[Sequence[Completion]]
 ) -> TaskScore:
+    """Mean correctness of every problem's completions (equally many of each), and their cost."""
     outcomes = [
         [env.score(p, c.answer).outcome for c in group]
         for p, group in zip(problems, completions, strict=True)
     ]
     correct = np.array([[o is Outcome.CORRECT for o in row] for row in outcomes], dtype=float)
-    score = _task_score(correct, sum(len(c.token_ids) for g in completions for c in g))
-    flat = [c for g in completions for c in g]
-    score.prefill_tokens = sum(len(c.prompt_ids) for c in flat)
-    score.truncated = float(np.mean([c.finish_reason is FinishReason.LENGTH for c in flat]))
-    score.unparseable = float(np.mean([o is Outcome.UNPARSEABLE for r in outcomes for o in r]))
-    return score
+    flat = [o for row in outcomes for o in row]
+    unparseable = float(np.mean([o is Outcome.UNPARSEABLE for o in flat]))
+    return _score(correct, unparseable, completions)
 
 
-def _task_score(correct: np.ndarray, decode_tokens: int) -> TaskScore:
-    values = correct.mean(1)
-    return TaskScore(values.tolist(), avg_at_k(correct).standard_error, decode_tokens)
+def _score_votes(
+    env: Environment, problems: Sequence[Problem], completions: Sequence[Sequence[Completion]]
+) -> TaskScore:
+    """Correctness of every problem's majority answer; `unparseable` counts votes without one."""
+    outcomes = [
+        env.score(p, majority([c.answer for c in group])[0]).outcome
+        for p, group in zip(problems, completions, strict=True)
+    ]
+    correct = np.array([[o is Outcome.CORRECT] for o in outcomes], dtype=float)
+    unparseable = float(np.mean([o is Outcome.UNPARSEABLE for o in outcomes]))
+    return _score(correct, unparseable, completions)
+
+
+def _score(
+    correct: np.ndarray, unparseable: float, completions: Sequence[Sequence[Completion]]
+) -> TaskScore:
+    flat = [c for group in completions for c in group]
+    cut = [c.finish_reason is FinishReason.LENGTH for c in flat]
+    return TaskScore(
+        correct.mean(1).tolist(),
+        avg_at_k(correct).standard_error,
+        decode_tokens=sum(len(c.token_ids) for c in flat),
+        prefill_tokens=sum(len(c.prompt_ids) for c in flat),
+        truncated=float(np.mean(cut)) if cut else 0.0,
+        unparseable=unparseable,
+    )

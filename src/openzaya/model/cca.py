@@ -69,11 +69,16 @@ class QKVProjection(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Unnormalised q (N, H, K) and k (N, G, K), and v (N, G, K)."""
         parts = (self.q_proj, self.k_proj, self.v_proj_current, self.v_proj_delayed)
-        bias = torch.cat([p.bias for p in parts]) if self.q_proj.bias is not None else None
+        bias = torch.cat([p.bias for p in parts[:3]]) if self.q_proj.bias is not None else None
+        if bias is not None:
+            bias = F.pad(bias, (0, self.splits[-1]))
         # One product for all four projections: a decode step is bound by the number of calls.
         projected = F.linear(x_ND, torch.cat([p.weight for p in parts]), bias)
         s_NC, current, delayed = projected.split(self.splits, dim=1)
         older, old, last = _context(s_NC, delayed, layout, state)
+        if bias is not None:
+            # After the shift: before a document the delayed input is zero, its projection is not.
+            last = last + self.v_proj_delayed.bias
 
         n = self.heads + self.groups
         window = torch.cat([t.view(-1, n, self.head_dim) for t in (s_NC, old, older)], dim=2)

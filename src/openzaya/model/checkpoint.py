@@ -14,11 +14,12 @@ from openzaya.config.model import ModelConfig
 from openzaya.errors import CheckpointError
 from openzaya.model.zaya import ZayaForCausalLM
 
+_HEADER = {"model_type": "zaya", "architectures": ["ZayaForCausalLM"]}
+
 
 def save_model(model: ZayaForCausalLM, folder: Path) -> None:
     """Write config.json and model.safetensors into an existing folder."""
-    config = {"model_type": "zaya", "architectures": ["ZayaForCausalLM"]}
-    config |= model.config.model_dump(mode="json")
+    config = _HEADER | model.config.model_dump(mode="json")
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
     tensors = {name: t.detach().contiguous() for name, t in model.state_dict().items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
@@ -31,9 +32,23 @@ def load_config(folder: Path) -> ModelConfig:
         raise CheckpointError(f"{folder} holds no model: config.json is missing", "check the path")
     try:
         stored = json.loads(path.read_text())
-        return ModelConfig(**{k: v for k, v in stored.items() if k in ModelConfig.model_fields})
-    except (ValidationError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"{path} is not a ZAYA configuration: {error}") from error
+    except ValueError as error:  # not JSON, not even text
+        raise _foreign_config(path, str(error)) from error
+    if not isinstance(stored, dict):
+        raise _foreign_config(path, "it holds no object")
+    shape = {key: value for key, value in stored.items() if key not in _HEADER}
+    try:
+        return ModelConfig(**shape)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise _foreign_config(path, f"{where}: {first['msg']}") from error
+
+
+def _foreign_config(path: Path, why: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path} is not a ZAYA configuration: {why}", "restore the file that training wrote"
+    )
 
 
 def load_model(folder: Path) -> ZayaForCausalLM:
@@ -50,6 +65,9 @@ def load_model(folder: Path) -> ZayaForCausalLM:
         want = expected.get(name, "no such tensor")
         found = tuple(tensors[name].shape) if name in tensors else "nothing"
         if want != found:
-            raise CheckpointError(f"{path}: {name}: expected {want}, found {found}")
+            raise CheckpointError(
+                f"{path}: {name}: expected {want}, found {found}",
+                "config.json and model.safetensors belong to different models",
+            )
     model.load_state_dict(tensors, assign=True)
     return model.requires_grad_(True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -16,7 +17,6 @@ import torch
 from openzaya.config.rl import RLConfig
 from openzaya.engine import Engine, EngineSampler
 from openzaya.envs import Problems
-from openzaya.evals.evaluate import single
 from openzaya.model.checkpoint import load_model
 from openzaya.optim.groups import build_optimizers
 from openzaya.rl.advantage import keep_group, maxrl
@@ -25,6 +25,7 @@ from openzaya.rl.trainer import Rollout, accumulate
 from openzaya.run_dir import RunDir
 from openzaya.tokenizer import Tokenizer
 from openzaya.train import checkpoint
+from openzaya.train.dev import DevSet
 from openzaya.train.examples import environments
 from openzaya.ttc.prompts import aggregation_messages
 from openzaya.ttc.rsa import derived_seed
@@ -63,6 +64,7 @@ class RLTrainer:
             self.step, self.tokens = state["step"], state["tokens"]
             self.optimizers.load_state_dict(state["optimizers"])
             self.buffer.load_state_dict(state["buffer"])
+        self.dev = DevSet(self.envs, config.dev, config.think.budget)
         run.rewind(self.step)
         self.engine = Engine(self.model, self.tokenizer.im_end_id, version=self.step)
         self.sampler = EngineSampler(self.engine, self.tokenizer)
@@ -76,7 +78,7 @@ class RLTrainer:
         return str(checkpoint.save(self.folder, self.step, self.model, self.tokenizer, state))
 
     def train_step(self) -> None:
-        config = self.config
+        config, started = self.config, time.perf_counter()
         rng = random.Random(f"rl:{config.seed}:{self.step}")
         prompts = [self._prompt(rng) for _ in range(config.prompts_per_step)]
         groups = self._roll_out(prompts)
@@ -122,6 +124,7 @@ class RLTrainer:
             truncated=sum(c.finish_reason == "length" for c in generated) / len(generated),
             tokens=self.tokens,
             grad_norm=norm,
+            seconds=time.perf_counter() - started,
             **stats.metrics(),
         )
 
@@ -160,29 +163,15 @@ class RLTrainer:
     def _remember(self, prompt: Prompt, group: list[Completion]) -> None:
         if prompt.depth >= self.config.max_depth:
             return
+        think = self.config.think
         tails = tuple(
-            self.tokenizer.decode(
-                tail_ids(c, self.config.think.tail, "full", self.sampler.think_ids)
-            )
+            self.tokenizer.decode(tail_ids(c, think.tail, think.tail_scope, self.sampler.think_ids))
             for c in group
         )
         self.buffer.add(TailGroup(prompt.task, prompt.index, tails, prompt.depth))
 
     def evaluate(self) -> float:
-        problems = {
-            name: Problems(env, "dev").distinct(self.config.dev.problems)
-            for name, env in self.envs.items()
-        }
-        budget = self.config.think.budget
-        result = asyncio.run(
-            single(self.sampler, self.envs, problems, budget=budget, seed=self.step)
-        )
-        self.run.log(
-            self.step,
-            dev_accuracy=result.overall.accuracy,
-            dev={name: score.accuracy for name, score in result.tasks.items()},
-        )
-        return result.overall.accuracy
+        return self.dev.accuracy(self.sampler, self.run, self.step)
 
 
 def _mean_by(keys: list[str], rewards_PG: torch.Tensor) -> dict[str, float]:

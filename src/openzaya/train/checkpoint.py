@@ -9,7 +9,9 @@ a kill at any moment leaves the previous checkpoint in force.
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -30,12 +32,17 @@ def save(
     """Write step `step` under `folder` (a run's checkpoints folder) and make it the latest."""
     folder.mkdir(parents=True, exist_ok=True)
     final, temporary = folder / f"step_{step:06d}", folder / f".step_{step:06d}.tmp"
-    for stale in (temporary, final):
+    if latest(folder) == final:  # a step has one outcome, and its checkpoint is in force
+        return final
+    for stale in (*folder.glob(".step_*.tmp"), final):
         shutil.rmtree(stale, ignore_errors=True)
     temporary.mkdir()
     save_model(model, temporary)
     tokenizer.save(temporary)
-    torch.save({"step": step, **state}, temporary / "state.pt")
+    # Through memory: on a full disk torch's own writer hides the system's error.
+    buffer = io.BytesIO()
+    torch.save({"step": step, **state}, buffer)
+    (temporary / "state.pt").write_bytes(buffer.getbuffer())
     for path in [*temporary.iterdir(), temporary]:
         _flush(path)
     temporary.rename(final)
@@ -81,8 +88,11 @@ def load_state(checkpoint: Path) -> dict[str, Any]:
     """The training state of one checkpoint."""
     try:
         return torch.load(checkpoint / "state.pt", weights_only=True)
-    except (OSError, RuntimeError, EOFError) as error:
-        raise CheckpointError(f"{checkpoint / 'state.pt'} cannot be read: {error}") from error
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{checkpoint / 'state.pt'} cannot be read: {str(error).partition(chr(10))[0]}",
+            "restore the file, or start the run over",
+        ) from error
 
 
 def _flush(path: Path) -> None:

@@ -101,20 +101,36 @@ class ExampleSource:
         Right and wrong, finished and not, sometimes of another problem: an aggregator that only
         ever saw good tails trusts any tail.
         """
-        env, tau = problems.env, self.think.tail
-        wrong_share = rng.choice((0.0, 0.25, 0.5, 0.75, 1.0))
-        truth = env.oracle(problem).reasoning or ""
-        # Rollouts of one round stop near each other, so tails share a rough position.
-        reach = rng.randint(tau, max(tau, len(truth) + 6))
+        env, think = problems.env, self.think
+        wrong_share = rng.choices((0.0, 0.25, 0.5, 0.75, 1.0), (7, 6, 4, 2, 1))[0]
+        truth = env.oracle(problem)
+        begins = self._begins(env, problem, truth)
+        # Rollouts of one round mostly begin, and so stop, at one place; some lag behind.
+        front = rng.randrange(len(begins))
         tails, furthest = [], 0
-        for _ in range(self.think.candidates):
+        for _ in range(think.candidates):
             foreign = rng.random() < 0.05
             of = problems.draw(rng.getrandbits(40)) if foreign else problem
-            wrong = rng.random() < wrong_share
-            message = env.mistake(of, rng) if wrong else env.oracle(of)
-            stop = max(1, reach + rng.randint(-6, 6))
-            text = ((message.reasoning or "") + message.content)[:stop]
-            tails.append(text[-tau:])
-            if not wrong and not foreign:
-                furthest = max(furthest, min(stop, len(truth)))
+            message = env.mistake(of, rng) if rng.random() < wrong_share else env.oracle(of)
+            begin = begins[front] if rng.random() < 0.85 else begins[rng.randint(0, front)]
+            reasoning = (message.reasoning or "")[: begin + think.budget]
+            # What a mistake spoils may lie beyond the cut: the text decides what is right.
+            if (truth.reasoning or "").startswith(reasoning):
+                furthest = max(furthest, len(reasoning))
+            written = reasoning[begin:]
+            if think.tail_scope == "full" and reasoning == message.reasoning:
+                written += message.content[: max(0, think.budget - len(written) - 1)]
+            tails.append(written[-think.tail :])
         return tails, furthest
+
+    def _begins(self, env: WorkedEnvironment, problem: Problem, truth: Message) -> list[int]:
+        """Where rollouts of round 0, 1, .. begin if all goes well: each goes on where one budget
+        of the round before ended (characters, which are tokens in this family), and the last
+        from a finished solution."""
+        begins, whole = [0], len(truth.reasoning or "")
+        while True:
+            reach = min(begins[-1] + self.think.budget, whole)
+            begin = whole - len(env.resume(problem, reach).reasoning or "")
+            if begin <= begins[-1]:
+                return begins  # nothing left, or an environment that always starts over
+            begins.append(begin)

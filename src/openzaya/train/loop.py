@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 
 from openzaya.config.train import TrainConfig
+from openzaya.data.trimming import TrimReport
 from openzaya.engine import Engine, EngineSampler
-from openzaya.envs import Problems, WorkedEnvironment
-from openzaya.evals.evaluate import single
+from openzaya.envs import WorkedEnvironment
 from openzaya.model.checkpoint import load_model
 from openzaya.model.zaya import ZayaForCausalLM
 from openzaya.optim.balance import BiasBalancer, load_metrics
@@ -21,6 +20,7 @@ from openzaya.optim.schedule import lr_factor
 from openzaya.run_dir import RunDir
 from openzaya.tokenizer import Tokenizer
 from openzaya.train import checkpoint
+from openzaya.train.dev import DevSet
 from openzaya.train.examples import ExampleSource, build_tokenizer, environments
 from openzaya.train.loss import Stream, expert_counts, next_token_loss
 
@@ -66,11 +66,13 @@ class Trainer:
         self.source = ExampleSource(
             config.tasks, self.envs, self.tokenizer, config.data, config.think, config.seed
         )
+        self.dev = DevSet(self.envs, config.dev, config.think.budget)
         if found:
             state = checkpoint.load_state(found)
             self.step, self.tokens = state["step"], state["tokens"]
             self.optimizers.load_state_dict(state["optimizers"])
             self.balancer.load_state_dict(state["balancer"])
+            self.source.trimmed = TrimReport(**state["trimmed"])
         run.rewind(self.step)  # steps after the checkpoint, or all of a run killed before its first
 
     def save(self) -> str:
@@ -78,6 +80,7 @@ class Trainer:
             "tokens": self.tokens,
             "optimizers": self.optimizers.state_dict(),
             "balancer": self.balancer.state_dict(),
+            "trimmed": asdict(self.source.trimmed),
         }
         return str(checkpoint.save(self.folder, self.step, self.model, self.tokenizer, state))
 
@@ -103,26 +106,15 @@ class Trainer:
             grad_norm=norm,
             tokens=self.tokens,
             tokens_per_second=stream.layout.tokens / seconds,
+            seconds=seconds,
             fill=batch.fill,
             load=(real_LE / real_LE.sum(1, keepdim=True).clamp(min=1)).tolist(),
             **load_metrics(real_LE),
         )
 
     def evaluate(self) -> float:
-        """Mean sampled accuracy over the tasks' validation problems."""
         sampler = EngineSampler(Engine(self.model, self.tokenizer.im_end_id), self.tokenizer)
-        problems = {
-            name: Problems(env, "dev").distinct(self.config.dev.problems)
-            for name, env in self.envs.items()
-        }
-        budget = self.config.think.budget
-        result = asyncio.run(single(sampler, self.envs, problems, budget=budget, seed=self.step))
-        self.run.log(
-            self.step,
-            dev_accuracy=result.overall.accuracy,
-            dev={name: score.accuracy for name, score in result.tasks.items()},
-        )
-        return result.overall.accuracy
+        return self.dev.accuracy(sampler, self.run, self.step)
 
 
 def train(
@@ -131,18 +123,20 @@ def train(
     """Run or continue a stage in its folder. `on_step` hears (step, last dev accuracy)."""
     torch.use_deterministic_algorithms(True)
     trainer = Trainer(config, run)
-    accuracy, stopped_by = 0.0, "steps"
-    while trainer.step < config.steps:
+    # A run killed between its last checkpoint and its result knows the verdict from its metrics.
+    accuracy = run.last("dev_accuracy", trainer.step) or 0.0
+    target = config.dev.stop_at
+    stopped = target is not None and accuracy >= target
+    while trainer.step < config.steps and not stopped:
         trainer.train_step()
         if trainer.step % config.dev.every == 0:
             accuracy = trainer.evaluate()
-            if config.dev.stop_at is not None and accuracy >= config.dev.stop_at:
-                stopped_by = "trigger"
-                break
+            stopped = target is not None and accuracy >= target
         if trainer.step % config.checkpoint_every == 0:
             trainer.save()
         if on_step is not None:
             on_step(trainer.step, accuracy)
+    stopped_by = "trigger" if stopped else "steps"
     folder = trainer.save()
     run.write_json(
         "result.json",
@@ -151,7 +145,7 @@ def train(
             "steps": trainer.step,
             "tokens": trainer.tokens,
             "stopped_by": stopped_by,
-            "trimmed": trainer.source.trimmed.tokens_saved,
+            "trimmed": asdict(trainer.source.trimmed),
         },
     )
     return TrainResult(folder, trainer.step, trainer.tokens, stopped_by)

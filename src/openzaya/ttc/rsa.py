@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from openzaya.config.rsa import RSAConfig
@@ -21,7 +21,7 @@ from openzaya.ttc.prompts import aggregation_messages, find_template
 from openzaya.ttc.tails import tail_ids
 from openzaya.types import Completion, Message, Request, Sampler, SamplingParams
 
-TailsFrom = Callable[[int, list[list[int]]], list[list[int]]]
+TailsFrom = Callable[[int, list[list[int]]], Awaitable[list[list[int]]]]
 """(round that will read them, own tails of the round before) -> the N tails to use instead."""
 
 
@@ -102,7 +102,7 @@ async def markovian_rsa(
     for round_ in range(config.rounds + 1):
         tails = [c.tail_ids for c in populations[-1]] if populations else []
         if tails and tails_from is not None:
-            tails = tails_from(round_, tails)
+            tails = await tails_from(round_, tails)
             assert len(tails) == config.population, "one tail per slot"
             assert all(len(t) <= config.tail for t in tails), "a prompt holds at most C * tau"
         texts = [await sampler.detokenize(t) for t in tails]

@@ -21,6 +21,6 @@ def tail_ids(
     """
     assert tau > 0, "a slice [-0:] would keep everything"
     ids = completion.token_ids.tolist()
-    if scope == "reasoning" and think.close in ids:
-        ids = ids[: ids.index(think.close)]
+    if scope == "reasoning":
+        ids = think.split(ids)[0]
     return [i for i in ids if i not in (think.open, think.close, think.end)][-tau:]
