@@ -28,6 +28,10 @@ class RLConfig(Config):
     """Groups of own tails kept for aggregation prompts; the oldest leave first."""
     max_depth: PositiveInt = 3
     """Aggregation prompts are built from rollouts of at most this many rounds minus one."""
+    overlong_filter: bool = False
+    """Leave rollouts that the budget cut out of their group's baseline and out of the loss (DAPO,
+    arXiv 2503.14476). Without it, where a solution is longer than the budget, the only rollouts
+    that ever earn a reward stop early with a lucky guess, and RL teaches that."""
     delta: PositiveFloat = 0.1
     """DPPO Binary-TV: largest drift of a chosen token's probability."""
     ratio_cap: PositiveFloat | None = 10.0

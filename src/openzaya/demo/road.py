@@ -148,4 +148,5 @@ class Road:
             TextColumn("{task.fields[note]}"),
             console=self.console,
             transient=True,
+            disable=not self.console.is_terminal,  # a log file wants the lines alone
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,9 +20,12 @@ def build(name: str, params: Mapping[str, Any]) -> WorkedEnvironment:
     if name in SOLVERS:
         return ReasoningGymEnvironment(name, params)
     if name == RunningTotal.name:
-        unknown = set(params) - {"min_steps", "max_steps"}
+        known = inspect.signature(RunningTotal).parameters
+        unknown = params.keys() - known
         if unknown:
-            raise EnvError(f"running_total has no {', '.join(unknown)}", "use min_steps, max_steps")
+            raise EnvError(
+                f"running_total has no {', '.join(sorted(unknown))}", f"use {', '.join(known)}"
+            )
         return RunningTotal(**params)
     near = difflib.get_close_matches(name, NAMES, n=1)
     hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(NAMES)}"

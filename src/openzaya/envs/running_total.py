@@ -17,25 +17,27 @@ _HEAD = "Write the running total modulo one hundred after each lettered step:"
 
 
 class RunningTotal:
-    """`min_steps` .. `max_steps` additions and subtractions of one digit, at most 26."""
+    """`min_steps` .. `max_steps` (at most 26) additions and subtractions of 1 .. `max_change`."""
 
     name = "running_total"
     family = "arithmetic"
     source = "openzaya"
     licence = "Apache-2.0"
 
-    def __init__(self, min_steps: int = 12, max_steps: int = 20) -> None:
+    def __init__(self, min_steps: int = 12, max_steps: int = 20, max_change: int = 9) -> None:
         if not 1 <= min_steps <= max_steps <= 26:
             raise EnvError(
                 f"running_total: 1 <= min_steps {min_steps} <= max_steps {max_steps} <= 26 fails",
                 "steps are lettered a to z",
             )
-        self.min_steps, self.max_steps = min_steps, max_steps
+        if not 1 <= max_change <= 9:
+            raise EnvError(f"running_total: max_change {max_change} is no digit from 1 to 9")
+        self.min_steps, self.max_steps, self.max_change = min_steps, max_steps, max_change
 
     def generate(self, seed: int) -> Problem:
         rng = random.Random(f"running_total:{seed}")
         steps = rng.randint(self.min_steps, self.max_steps)
-        changes = [rng.choice((-1, 1)) * rng.randint(1, 9) for _ in range(steps)]
+        changes = [rng.choice((-1, 1)) * rng.randint(1, self.max_change) for _ in range(steps)]
         letters = string.ascii_lowercase
         text = "".join(f"{letter}{c:+d}" for letter, c in zip(letters, changes, strict=False))
         prompt = f"{_HEAD} {text}"
@@ -48,7 +50,7 @@ class RunningTotal:
         return Score(float(right), Outcome.CORRECT if right else Outcome.WRONG)
 
     def oracle(self, problem: Problem) -> Message:
-        return _written(problem, _totals(problem.private["changes"]))
+        return _written(_totals(problem.private["changes"]))
 
     def mistake(self, problem: Problem, rng: random.Random) -> Message:
         """One step goes wrong, all later ones build on it."""
@@ -57,7 +59,7 @@ class RunningTotal:
         start = rng.randrange(len(changes))
         slip = rng.choice((1, 2, 10, 90, 98, 99, rng.randint(1, 99)))
         totals[start:] = [(t + slip) % 100 for t in totals[start:]]
-        return _written(problem, totals)
+        return _written(totals)
 
     def resume(self, problem: Problem, written: int) -> Message:
         """From the last complete step, written once more: whether the chain goes on behind it
@@ -76,6 +78,8 @@ def _totals(changes: list[int]) -> list[int]:
     return totals
 
 
-def _written(problem: Problem, totals: list[int]) -> Message:
-    steps = "".join(f"{c}{t:02d}" for c, t in zip(string.ascii_lowercase, totals, strict=False))
+def _written(totals: list[int]) -> Message:
+    """Ones before tens, as one adds: the carry is known by the time it is needed."""
+    letters = zip(string.ascii_lowercase, totals, strict=False)
+    steps = "".join(f"{letter}{total % 10}{total // 10}" for letter, total in letters)
     return Message("assistant", f"{totals[-1]:02d}", steps)

@@ -20,6 +20,8 @@ class Collected:
     metrics: dict[str, list[dict[str, Any]]]
     examples: list[dict[str, Any]]
     configs: dict[str, str]
+    trimmed: dict[str, dict[str, int]]
+    """Per training station, what answer-preserving trimming did."""
     missing: list[str]
 
 
@@ -32,12 +34,15 @@ def collect(folder: Path) -> Collected:
             "run `make demo` again, it goes on where it stopped",
         )
     missing: list[str] = []
-    metrics = {}
+    metrics, trimmed = {}, {}
     for station in STATIONS[:3]:
         path = folder / station / "metrics.jsonl"
         metrics[station] = _lines(path)
         if not metrics[station]:
             missing.append(f"{station}/metrics.jsonl")
+        result = folder / station / "result.json"
+        if station != "rl" and result.is_file():
+            trimmed[station] = json.loads(result.read_text())["trimmed"]
     examples_path = folder / "examples.json"
     examples = json.loads(examples_path.read_text()) if examples_path.is_file() else []
     if not examples:
@@ -48,7 +53,8 @@ def collect(folder: Path) -> Collected:
             configs[str(path.relative_to(folder))] = path.read_text()
         else:
             missing.append(str(path.relative_to(folder)))
-    return Collected(json.loads(summary_path.read_text()), metrics, examples, configs, missing)
+    summary = json.loads(summary_path.read_text())
+    return Collected(summary, metrics, examples, configs, trimmed, missing)
 
 
 def _lines(path: Path) -> list[dict[str, Any]]:

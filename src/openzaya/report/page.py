@@ -59,6 +59,10 @@ together; its accuracies mean nothing.</p>{% endif %}
 <h2>Markovian RSA, round by round</h2>{{ figures.rounds | safe }}
 {% for name in ("pretrain", "sft") %}{% if figures[name] %}
 <h2>Training: {{ name }}</h2>{{ figures[name] | safe }}{{ figures[name + "_load"] | safe }}
+{% if name in trimmed %}{% set cut = trimmed[name] %}<p>Answer-preserving trimming:
+{{ "{:,}".format(cut.kept) }} samples fitted their window,
+{{ cut.cut + cut.earlier_thinking_dropped }} lost the end of their reasoning,
+{{ cut.sample_dropped }} were left out.</p>{% endif %}
 {% endif %}{% endfor %}
 {% if figures.rl %}<h2>Reinforcement</h2>{{ figures.rl | safe }}{% endif %}
 
@@ -104,6 +108,7 @@ def write_report(folder: Path) -> Path:
         figures=figures,
         examples=found.examples,
         configs=found.configs,
+        trimmed=found.trimmed,
         missing=found.missing,
         pct=_percent,
     )

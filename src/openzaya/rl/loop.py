@@ -30,7 +30,7 @@ from openzaya.train.examples import environments
 from openzaya.ttc.prompts import aggregation_messages
 from openzaya.ttc.rsa import derived_seed
 from openzaya.ttc.tails import tail_ids
-from openzaya.types import Completion, Message, Problem, Request, SamplingParams
+from openzaya.types import Completion, FinishReason, Message, Problem, Request, SamplingParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +88,10 @@ class RLTrainer:
                 for p, group in zip(prompts, groups, strict=True)
             ]
         )
-        kept_P, advantage_PG = keep_group(rewards_PG), maxrl(rewards_PG)
-        rollouts = [
-            Rollout(completion, float(advantage_PG[i, j]))
-            for i, group in enumerate(groups)
-            if kept_P[i]
-            for j, completion in enumerate(group)
+        learnt = [
+            self._weigh(group, reward_G) for group, reward_G in zip(groups, rewards_PG, strict=True)
         ]
+        rollouts = [rollout for group in learnt for rollout in group]
         stats, counts_LE = accumulate(
             self.model,
             rollouts,
@@ -117,16 +114,28 @@ class RLTrainer:
             reward_by_task=_mean_by([p.task for p in prompts], rewards_PG),
             reward_by_depth=_mean_by([str(p.depth) for p in prompts], rewards_PG),
             groups=len(prompts),
-            kept_groups=int(kept_P.sum()),
+            kept_groups=sum(map(bool, learnt)),
             dropped_all_wrong=int((rewards_PG.amax(1) == 0).sum()),
             dropped_all_right=int((rewards_PG.amin(1) == 1).sum()),
             response_tokens=sum(len(c.token_ids) for c in generated) / len(generated),
-            truncated=sum(c.finish_reason == "length" for c in generated) / len(generated),
+            truncated=sum(c.finish_reason is FinishReason.LENGTH for c in generated)
+            / len(generated),
             tokens=self.tokens,
             grad_norm=norm,
             seconds=time.perf_counter() - started,
             **stats.metrics(),
         )
+
+    def _weigh(self, group: list[Completion], reward_G: torch.Tensor) -> list[Rollout]:
+        """The rollouts of one group that say something, with their advantages."""
+        cut_G = torch.tensor([c.finish_reason is FinishReason.LENGTH for c in group])
+        counted = (~cut_G if self.config.overlong_filter else torch.ones_like(cut_G)).nonzero()[
+            :, 0
+        ]
+        if not len(counted) or not keep_group(reward_G[None, counted])[0]:
+            return []
+        advantage = maxrl(reward_G[None, counted])[0].tolist()
+        return [Rollout(group[i], a) for i, a in zip(counted.tolist(), advantage, strict=True)]
 
     def _prompt(self, rng: random.Random) -> Prompt:
         """A fresh problem, or an aggregation of the model's own earlier tails."""
