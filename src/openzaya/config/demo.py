@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import NonNegativeInt, PositiveInt
+from pydantic import NonNegativeInt, PositiveInt, model_validator
 
 from openzaya.config.base import Config
 from openzaya.config.rsa import RSAConfig
@@ -62,3 +62,10 @@ class DemoConfig(RSARecipe):
     long_task: str
     """The task whose solution does not fit one budget."""
     threads: PositiveInt = 2
+
+    @model_validator(mode="after")
+    def _long_task_exists(self) -> DemoConfig:
+        if self.long_task not in self.tasks:
+            known = ", ".join(self.tasks)
+            raise ValueError(f"long_task {self.long_task} is none of the tasks ({known})")
+        return self

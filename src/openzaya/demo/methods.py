@@ -150,7 +150,9 @@ def _examples(
 ) -> list[dict[str, Any]]:
     """Per task one problem that RSA solved and one that it did not, with what was carried."""
     shown = []
-    for task, members in road.problems.items():
+    long = road.config.long_task
+    for task in sorted(road.problems, key=lambda t: t != long):  # the long task tells most
+        members = road.problems[task]
         env = road.envs[task]
         order = list(zip(members, runs[task], strict=True))
         random.Random(0).shuffle(order)

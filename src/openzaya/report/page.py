@@ -17,7 +17,8 @@ body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto
 h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem }
 table { border-collapse: collapse; font-size: .9rem } .scroll { overflow-x: auto }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right }
-th:first-child, td:first-child { text-align: left }
+td { white-space: nowrap }
+th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 14rem }
 svg { max-width: 100%; height: auto } pre { overflow-x: auto; background: #f4f4f4; padding: .7rem }
 .warn { background: #fff3cd; padding: .6rem 1rem; border-left: 4px solid #d39e00 }
 .holds { color: #1b7f3b; font-weight: 600 } .lacks { color: #b02a37; font-weight: 600 }
@@ -67,6 +68,8 @@ together; its accuracies mean nothing.</p>{% endif %}
 {% if figures.rl %}<h2>Reinforcement</h2>{{ figures.rl | safe }}{% endif %}
 
 <h2>Problems, and the tails that were carried</h2>
+<p>Each cell is one rollout: its slot, the slots whose tails its prompt showed, the tail it left,
+its answer. Green is right.</p>
 {% for e in examples %}<details {{ "open" if loop.first }}><summary><b>{{ e.task }}</b>,
 {{ "solved" if e.solved else "not solved" }}: <code>{{ e.prompt }}</code>, answer
 <code>{{ e.truth }}</code></summary><div class="grid">
@@ -80,7 +83,7 @@ together; its accuracies mean nothing.</p>{% endif %}
 {% for name, text in configs.items() %}<details><summary>{{ name }}</summary><pre>{{ text }}</pre>
 </details>{% endfor %}
 <h2>Machine</h2><p>{% for k, v in s.environment.items() %}{{ k }} {{ v }}{{ ", " if not loop.last }}
-{% endfor %}; seed {{ s.seed }}, {{ s.split }} problems.</p>
+{%- endfor %}; seed {{ s.seed }}, {{ s.split }} problems.</p>
 </body></html>
 """
 

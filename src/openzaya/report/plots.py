@@ -23,6 +23,7 @@ def _figure(width: float, height: float, columns: int = 1) -> tuple[Figure, Any]
     for axis in axes:
         axis.spines[["top", "right"]].set_visible(False)
         axis.grid(alpha=0.25)
+        axis.set_axisbelow(True)
     return figure, axes
 
 
@@ -79,6 +80,7 @@ def training(metrics: Rows) -> str:
     axes[2].set_ylim(0, 1.05)
     axes[2].set_title("experts", fontsize=10)
     axes[2].legend(fontsize=8)
+    _label_steps(axes)
     return _svg(figure)
 
 
@@ -116,7 +118,13 @@ def reinforcement(metrics: Rows) -> str:
     axes[2].set_title("entropy, nats per token", fontsize=10)
     axes[3].semilogy(x, [max(m["mismatch_kl"], 1e-16) for m in moved], color=_COLORS[4])
     axes[3].set_title("KL, sampler against trainer", fontsize=10)
+    _label_steps(axes)
     return _svg(figure)
+
+
+def _label_steps(axes: Any) -> None:
+    for axis in axes:
+        axis.set_xlabel("step", fontsize=9)
 
 
 def _dev(axis: Any, metrics: Rows) -> None:
