@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-LIGHT = ("errors", "types", "chat", "config.model", "config.rsa", "tokenizer", "run_dir")
+LIGHT = ("errors", "types", "chat", "config.model", "config.rsa", "tokenizer", "run_dir", "ttc")
 
 
 def torch_is_loaded_by(*modules: str) -> bool:

@@ -44,6 +44,9 @@ class DevConfig(Config):
     every: PositiveInt = 100
     problems: PositiveInt = 64
     """Per task."""
+    budget: PositiveInt | None = None
+    """Tokens a rollout may write; none is the family's beta. A longer one also sees the tasks
+    whose solution does not fit beta."""
     stop_at: float | None = Field(default=None, ge=0.0, le=1.0)
     """End the run once the mean sampled accuracy reaches this; None trains all steps."""
 

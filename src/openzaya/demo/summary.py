@@ -87,6 +87,7 @@ def _brief(result: EvalResult) -> dict[str, Any]:
             "prefill_tokens": score.prefill_tokens,
             "truncated": score.truncated,
             "unparseable": score.unparseable,
+            "samples": score.samples,
             "rounds": score.rounds,
         }
 

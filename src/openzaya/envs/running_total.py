@@ -13,50 +13,47 @@ from openzaya.envs.base import fingerprint
 from openzaya.errors import EnvError
 from openzaya.types import Message, Outcome, Problem, Score
 
-_HEAD = "Write the running total modulo one hundred after each lettered step:"
+_HEAD = "Add these numbers modulo one hundred and write the total after each letter:"
 
 
 class RunningTotal:
-    """`min_steps` .. `max_steps` (at most 26) additions and subtractions of 1 .. `max_change`."""
+    """`min_steps` .. `max_steps` numbers from 1 to 9, each with its letter: at most 26."""
 
     name = "running_total"
     family = "arithmetic"
     source = "openzaya"
     licence = "Apache-2.0"
 
-    def __init__(self, min_steps: int = 12, max_steps: int = 20, max_change: int = 9) -> None:
+    def __init__(self, min_steps: int = 12, max_steps: int = 20) -> None:
         if not 1 <= min_steps <= max_steps <= 26:
             raise EnvError(
                 f"running_total: 1 <= min_steps {min_steps} <= max_steps {max_steps} <= 26 fails",
                 "steps are lettered a to z",
             )
-        if not 1 <= max_change <= 9:
-            raise EnvError(f"running_total: max_change {max_change} is no digit from 1 to 9")
-        self.min_steps, self.max_steps, self.max_change = min_steps, max_steps, max_change
+        self.min_steps, self.max_steps = min_steps, max_steps
 
     def generate(self, seed: int) -> Problem:
         rng = random.Random(f"running_total:{seed}")
         steps = rng.randint(self.min_steps, self.max_steps)
-        changes = [rng.choice((-1, 1)) * rng.randint(1, self.max_change) for _ in range(steps)]
-        letters = string.ascii_lowercase
-        text = "".join(f"{letter}{c:+d}" for letter, c in zip(letters, changes, strict=False))
-        prompt = f"{_HEAD} {text}"
-        return Problem(self.name, seed, prompt, {"changes": changes}, fingerprint(prompt))
+        numbers = [rng.randint(1, 9) for _ in range(steps)]
+        lettered = zip(numbers, string.ascii_lowercase, strict=False)
+        prompt = f"{_HEAD} {''.join(f'{number}{letter}' for number, letter in lettered)}"
+        return Problem(self.name, seed, prompt, {"numbers": numbers}, fingerprint(prompt))
 
     def score(self, problem: Problem, answer: str | None) -> Score:
         if answer is None or not answer:
             return Score(0.0, Outcome.UNPARSEABLE)
-        right = answer == f"{sum(problem.private['changes']) % 100:02d}"
+        right = answer == f"{sum(problem.private['numbers']) % 100:02d}"
         return Score(float(right), Outcome.CORRECT if right else Outcome.WRONG)
 
     def oracle(self, problem: Problem) -> Message:
-        return _written(_totals(problem.private["changes"]))
+        return _written(_totals(problem.private["numbers"]))
 
     def mistake(self, problem: Problem, rng: random.Random) -> Message:
         """One step goes wrong, all later ones build on it."""
-        changes = list(problem.private["changes"])
-        totals = _totals(changes)
-        start = rng.randrange(len(changes))
+        numbers = list(problem.private["numbers"])
+        totals = _totals(numbers)
+        start = rng.randrange(len(numbers))
         slip = rng.choice((1, 2, 10, 90, 98, 99, rng.randint(1, 99)))
         totals[start:] = [(t + slip) % 100 for t in totals[start:]]
         return _written(totals)
@@ -70,10 +67,10 @@ class RunningTotal:
         return Message("assistant", truth.content, truth.reasoning[begin:])
 
 
-def _totals(changes: list[int]) -> list[int]:
+def _totals(numbers: list[int]) -> list[int]:
     total, totals = 0, []
-    for change in changes:
-        total = (total + change) % 100
+    for number in numbers:
+        total = (total + number) % 100
         totals.append(total)
     return totals
 

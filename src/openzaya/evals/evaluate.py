@@ -44,6 +44,8 @@ class TaskScore:
     prefill_tokens: int = 0
     truncated: float = 0.0
     unparseable: float = 0.0
+    samples: int = 1
+    """Answers per problem that the accuracy averages and the tokens add up."""
     rounds: list[float] = field(default_factory=list)
     """Markovian RSA: mean correctness of the population after each round, round 0 first."""
 
@@ -73,6 +75,7 @@ class EvalResult:
             sum(s.prefill_tokens for s in scores),
             float(np.average([s.truncated for s in scores], weights=sizes)),
             float(np.average([s.unparseable for s in scores], weights=sizes)),
+            scores[0].samples,
             [float(np.average(r, weights=sizes)) for r in by_round],
         )
 
@@ -186,6 +189,7 @@ async def rsa(
         score = _score_task(envs[task], members, [r.completions(-1) for r in runs])
         score.decode_tokens = sum(r.cost.decode_tokens for r in runs)
         score.prefill_tokens = sum(r.cost.prefill_tokens for r in runs)
+        score.samples = 1  # a whole run is one answer, its population one estimate of it
         score.rounds = by_round.mean((0, 2)).tolist()
         tasks[task], results[task] = score, list(runs)
     return EvalResult(method, tasks), results
@@ -269,4 +273,5 @@ def _score(
         prefill_tokens=sum(len(c.prompt_ids) for c in flat),
         truncated=float(np.mean(cut)) if cut else 0.0,
         unparseable=unparseable,
+        samples=correct.shape[1],
     )

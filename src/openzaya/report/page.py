@@ -47,13 +47,13 @@ together; its accuracies mean nothing.</p>{% endif %}
 
 <h2>Every method</h2>
 <div class="scroll"><table><tr><th>method<th>all tasks, %
-{% for t in tasks %}<th>{{ t }}{% endfor %}<th>problems per task<th>tokens written per problem
+{% for t in tasks %}<th>{{ t }}{% endfor %}<th>problems per task<th>tokens written per answer
 <th>read<th>truncated</tr>
 {% for r in s.comparisons %}<tr><td>{{ r.label }}<td>{{ pct(r) }}
 {% for t in tasks %}<td>{{ pct(r.tasks[t]) }}{% endfor %}
 <td>{{ r.tasks[tasks[0]].problems }}
-<td>{{ "%.0f" | format(r.decode_tokens / r.problems) }}
-<td>{{ "%.0f" | format(r.prefill_tokens / r.problems) }}
+<td>{{ "%.0f" | format(r.decode_tokens / r.problems / r.samples) }}
+<td>{{ "%.0f" | format(r.prefill_tokens / r.problems / r.samples) }}
 <td>{{ "%.0f%%" | format(100 * r.truncated) }}</tr>{% endfor %}</table></div>
 <p>Read tokens are prompt tokens before any sharing of equal prompts.</p>
 

@@ -133,6 +133,6 @@ def _dev(axis: Any, metrics: Rows) -> None:
     for color, task in zip(_COLORS, tasks, strict=False):
         x = [m["step"] for m in rows]
         axis.plot(x, [100 * m["dev"][task] for m in rows], ".-", color=color, label=task, lw=1)
-    axis.set_title("validation accuracy, one sample, %", fontsize=10)
+    axis.set_title("validation accuracy, %", fontsize=10)
     if tasks:
         axis.legend(fontsize=7)

@@ -13,16 +13,16 @@ from openzaya.types import Sampler
 
 
 class DevSet:
-    """The first `config.problems` validation problems of every task."""
+    """The first `config.problems` validation problems of every task; `budget` is beta."""
 
     def __init__(self, envs: dict[str, WorkedEnvironment], config: DevConfig, budget: int) -> None:
-        self.envs, self.budget = envs, budget
+        self.envs, self.budget = envs, config.budget or budget
         self.problems = {
             name: Problems(env, "dev").distinct(config.problems) for name, env in envs.items()
         }
 
     def accuracy(self, sampler: Sampler, run: RunDir, step: int) -> float:
-        """Mean over tasks of one sampled rollout each, within the budget; logged under `step`."""
+        """Mean over tasks of one sampled rollout each, within the budget, logged under `step`."""
         started = time.perf_counter()
         result = asyncio.run(
             single(sampler, self.envs, self.problems, budget=self.budget, seed=step)
