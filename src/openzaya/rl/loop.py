@@ -128,14 +128,17 @@ class RLTrainer:
 
     def _weigh(self, group: list[Completion], reward_G: torch.Tensor) -> list[Rollout]:
         """The rollouts of one group that say something, with their advantages."""
-        cut_G = torch.tensor([c.finish_reason is FinishReason.LENGTH for c in group])
-        counted = (~cut_G if self.config.overlong_filter else torch.ones_like(cut_G)).nonzero()[
-            :, 0
+        skip_cut = self.config.overlong_filter
+        counted = [
+            i
+            for i, c in enumerate(group)
+            if not (skip_cut and c.finish_reason is FinishReason.LENGTH)
         ]
-        if not len(counted) or not keep_group(reward_G[None, counted])[0]:
+        reward_1G = reward_G[None, counted]
+        if not counted or not keep_group(reward_1G)[0]:
             return []
-        advantage = maxrl(reward_G[None, counted])[0].tolist()
-        return [Rollout(group[i], a) for i, a in zip(counted.tolist(), advantage, strict=True)]
+        advantage = maxrl(reward_1G)[0].tolist()
+        return [Rollout(group[i], a) for i, a in zip(counted, advantage, strict=True)]
 
     def _prompt(self, rng: random.Random) -> Prompt:
         """A fresh problem, or an aggregation of the model's own earlier tails."""
