@@ -18,7 +18,7 @@ h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem }
 table { border-collapse: collapse; font-size: .9rem } .scroll { overflow-x: auto }
 th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right }
 td { white-space: nowrap }
-th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 14rem }
+th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 10rem }
 svg { max-width: 100%; height: auto } pre { overflow-x: auto; background: #f4f4f4; padding: .7rem }
 .warn { background: #fff3cd; padding: .6rem 1rem; border-left: 4px solid #d39e00 }
 .holds { color: #1b7f3b; font-weight: 600 } .lacks { color: #b02a37; font-weight: 600 }
