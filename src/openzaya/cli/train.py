@@ -52,15 +52,17 @@ def _stage(
     overrides: list[str] | None,
     overwrite: bool,
 ) -> None:
-    import rich.progress
+    from rich.console import Console
+    from rich.progress import Progress
 
     from openzaya.config.base import load_recipe
     from openzaya.run_dir import RunDir
 
+    console = Console()
     config = load_recipe(kind, recipe, overrides or [])
     with (
         RunDir.create(out, config, resume=not overwrite, overwrite=overwrite) as run,
-        rich.progress.Progress() as bar,
+        Progress(console=console, disable=not console.is_terminal) as bar,
     ):
         task = bar.add_task(out.name, total=config.steps)
         run_stage(config, run, lambda step, _: bar.update(task, completed=step))
