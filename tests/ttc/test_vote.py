@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openzaya.ttc import majority, majority_at_tokens
+from openzaya.ttc import affordable, majority
 
 answers = st.lists(st.sampled_from(["1", "2", "3", " 1 ", None]), max_size=12)
 
@@ -42,6 +42,14 @@ def test_majority_equals_the_definition(votes: list[str | None]) -> None:
     most = max(map(given_.count, given_))
     assert winner == next(v for v in given_ if given_.count(v) == most)
     assert agreement == most / len(votes)
+
+
+def majority_at_tokens(
+    stream: list[tuple[str | None, int]], tokens: int
+) -> tuple[str | None, float]:
+    """The vote at matched compute, as `evals.evaluate.vote` composes it."""
+    count = affordable([cost for _, cost in stream], tokens)
+    return majority([answer for answer, _ in stream[:count]])
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ class DataConfig(Config):
     examples_per_step: PositiveInt = 64
     window: PositiveInt = 512
     """Longest sample and size of a packing window, in tokens; longer samples are AP-trimmed."""
-    loss_on: str = Field(default="all", pattern="^(all|assistant)$")
+    loss_on: Literal["all", "assistant"] = "all"
     """all: every token is a target (pretraining); assistant: the model's own turn (SFT)."""
     aggregation_share: float = Field(default=0.0, ge=0.0, le=1.0)
     """Share of examples that are Markovian-RSA aggregation prompts with synthetic tails."""

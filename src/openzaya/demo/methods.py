@@ -41,12 +41,10 @@ def measure_reasoning(road: Road) -> None:
     road.measure("sft-greedy", "sft", _greedy(road, "sft-greedy"))
     road.measure("rl-greedy", "rl", _greedy(road, "rl-greedy"))
     own_tail = road.rsa_config.model_copy(update={"candidates": 1})
-    for method, station, config in (
-        ("rsa-sft", "sft", road.rsa_config),
-        ("rsa-c1", "rl", own_tail),
-        ("rsa-foreign", "rl", road.rsa_config),
-    ):
-        road.measure(method, station, _control(road, method, config))
+    road.measure("rsa-sft", "sft", _control(road, "rsa-sft", road.rsa_config))
+    road.measure("rsa-c1", "rl", _control(road, "rsa-c1", own_tail))
+    foreign = _control(road, "rsa-foreign", road.rsa_config, foreign_tails=True)
+    road.measure("rsa-foreign", "rl", foreign)
     road.measure("long-single", "rl", _long_single(road))
     road.measure("long-majority", "rl", _long_majority(road))
 
@@ -97,11 +95,10 @@ def _greedy(road: Road, method: str) -> Method:
     return go
 
 
-def _control(road: Road, method: str, config: RSAConfig) -> Method:
+def _control(road: Road, method: str, config: RSAConfig, *, foreign_tails: bool = False) -> Method:
     async def go(sampler: EngineSampler) -> EvalResult:
-        foreign = method == "rsa-foreign"
         result, _ = await rsa(
-            sampler, road.envs, road.controls, config, method=method, foreign_tails=foreign
+            sampler, road.envs, road.controls, config, method=method, foreign_tails=foreign_tails
         )
         return result
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 
 from openzaya.config.rl import RLConfig
@@ -20,12 +21,14 @@ from openzaya.envs import Problems
 from openzaya.model.checkpoint import load_model
 from openzaya.optim.groups import build_optimizers
 from openzaya.rl.advantage import keep_group, maxrl
+from openzaya.rl.monitors import is_degenerate, rare_token_fraction
 from openzaya.rl.tails import TailBuffer, TailGroup
 from openzaya.rl.trainer import Rollout, accumulate
 from openzaya.run_dir import RunDir
 from openzaya.tokenizer import Tokenizer
 from openzaya.train import checkpoint
 from openzaya.train.dev import DevSet
+from openzaya.train.drive import OnStep, StageResult, drive
 from openzaya.train.examples import environments
 from openzaya.ttc.prompts import aggregation_messages
 from openzaya.ttc.rsa import derived_seed
@@ -83,10 +86,7 @@ class RLTrainer:
         prompts = [self._prompt(rng) for _ in range(config.prompts_per_step)]
         groups = self._roll_out(prompts)
         rewards_PG = torch.tensor(
-            [
-                [float(self.envs[p.task].score(p.problem, c.answer).correct) for c in group]
-                for p, group in zip(prompts, groups, strict=True)
-            ]
+            [[self._reward(p, c) for c in group] for p, group in zip(prompts, groups, strict=True)]
         )
         learnt = [
             self._weigh(group, reward_G) for group, reward_G in zip(groups, rewards_PG, strict=True)
@@ -120,11 +120,19 @@ class RLTrainer:
             response_tokens=sum(len(c.token_ids) for c in generated) / len(generated),
             truncated=sum(c.finish_reason is FinishReason.LENGTH for c in generated)
             / len(generated),
+            rare_tokens=rare_token_fraction(
+                np.concatenate([c.token_ids for c in generated]), self.tokenizer.vocab_size, top=0.1
+            ),
             tokens=self.tokens,
             grad_norm=norm,
             seconds=time.perf_counter() - started,
             **stats.metrics(),
         )
+
+    def _reward(self, prompt: Prompt, completion: Completion) -> float:
+        """1 for a right answer, unless the rollout is a loop (report, stability monitors)."""
+        right = self.envs[prompt.task].score(prompt.problem, completion.answer).correct
+        return float(right and not is_degenerate(completion.token_ids))
 
     def _weigh(self, group: list[Completion], reward_G: torch.Tensor) -> list[Rollout]:
         """The rollouts of one group that say something, with their advantages."""
@@ -185,6 +193,9 @@ class RLTrainer:
     def evaluate(self) -> float:
         return self.dev.accuracy(self.sampler, self.run, self.step)
 
+    def facts(self) -> dict[str, Any]:
+        return {}
+
 
 def _mean_by(keys: list[str], rewards_PG: torch.Tensor) -> dict[str, float]:
     means = {}
@@ -194,23 +205,6 @@ def _mean_by(keys: list[str], rewards_PG: torch.Tensor) -> dict[str, float]:
     return means
 
 
-def reinforce(
-    config: RLConfig, run: RunDir, on_step: Callable[[int, float], None] | None = None
-) -> str:
-    """Run or continue RL in its folder; returns the weights folder."""
-    torch.use_deterministic_algorithms(True)
-    trainer = RLTrainer(config, run)
-    accuracy = 0.0
-    while trainer.step < config.steps:
-        trainer.train_step()
-        if trainer.step % config.dev.every == 0:
-            accuracy = trainer.evaluate()
-        if trainer.step % config.checkpoint_every == 0:
-            trainer.save()
-        if on_step is not None:
-            on_step(trainer.step, accuracy)
-    folder = trainer.save()
-    run.write_json(
-        "result.json", {"folder": folder, "steps": trainer.step, "tokens": trainer.tokens}
-    )
-    return folder
+def reinforce(config: RLConfig, run: RunDir, on_step: OnStep | None = None) -> StageResult:
+    """Run or continue RL in its folder."""
+    return drive(RLTrainer(config, run), on_step)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from openzaya.model import Layout, ZayaForCausalLM
 from openzaya.rl.loss import binary_tv_mask, policy_loss, sum_per_rollout_mean
-from openzaya.rl.monitors import mismatch
+from openzaya.rl.monitors import effective_sample_size, mismatch
 from openzaya.train.loss import expert_counts
 from openzaya.types import Completion
 
@@ -38,13 +38,15 @@ class StepStats:
     def metrics(self) -> dict[str, float]:
         if not self.tokens or not self.logp or not self.behaviour:
             return {}
-        drift = mismatch(torch.cat(self.logp), torch.cat(self.behaviour))
+        logp_N, behaviour_N = torch.cat(self.logp), torch.cat(self.behaviour)
+        drift = mismatch(logp_N, behaviour_N)
         return {
             "entropy": self.entropy / self.tokens,
             "masked_up": self.masked_up / self.tokens,
             "masked_down": self.masked_down / self.tokens,
             "mismatch_kl": drift.kl,
             "mismatch_max": drift.max_logp_gap,
+            "effective_sample_size": effective_sample_size(logp_N, behaviour_N),
         }
 
 

@@ -75,8 +75,9 @@ class ExampleSource:
             trimmed = trim_conversation(self._conversation(rng), self.data.window, self.tokenizer)
             self.trimmed.add(trimmed)
             if trimmed.messages is not None:
-                mode = "all" if self.data.loss_on == "all" else "assistant"
-                examples.append(encode_conversation(trimmed.messages, self.tokenizer, mode))
+                examples.append(
+                    encode_conversation(trimmed.messages, self.tokenizer, self.data.loss_on)
+                )
         lengths = [len(e) for e in examples]
         bins = pack_best_fit(lengths, self.data.window)
         order = [i for members in bins for i in members]

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-
-import torch
+from dataclasses import asdict
+from typing import Any
 
 from openzaya.config.train import TrainConfig
 from openzaya.data.trimming import TrimReport
@@ -21,18 +19,9 @@ from openzaya.run_dir import RunDir
 from openzaya.tokenizer import Tokenizer
 from openzaya.train import checkpoint
 from openzaya.train.dev import DevSet
+from openzaya.train.drive import OnStep, StageResult, drive
 from openzaya.train.examples import ExampleSource, build_tokenizer, environments
 from openzaya.train.loss import Stream, expert_counts, next_token_loss
-
-
-@dataclass(frozen=True, slots=True)
-class TrainResult:
-    """Where the weights are, and what it took."""
-
-    folder: str
-    steps: int
-    tokens: int
-    stopped_by: str  # "steps" or "trigger"
 
 
 class Trainer:
@@ -116,36 +105,10 @@ class Trainer:
         sampler = EngineSampler(Engine(self.model, self.tokenizer.im_end_id), self.tokenizer)
         return self.dev.accuracy(sampler, self.run, self.step)
 
+    def facts(self) -> dict[str, Any]:
+        return {"trimmed": asdict(self.source.trimmed)}
 
-def train(
-    config: TrainConfig, run: RunDir, on_step: Callable[[int, float], None] | None = None
-) -> TrainResult:
-    """Run or continue a stage in its folder. `on_step` hears (step, last dev accuracy)."""
-    torch.use_deterministic_algorithms(True)
-    trainer = Trainer(config, run)
-    # A run killed between its last checkpoint and its result knows the verdict from its metrics.
-    accuracy = run.last("dev_accuracy", trainer.step) or 0.0
-    target = config.dev.stop_at
-    stopped = target is not None and accuracy >= target
-    while trainer.step < config.steps and not stopped:
-        trainer.train_step()
-        if trainer.step % config.dev.every == 0:
-            accuracy = trainer.evaluate()
-            stopped = target is not None and accuracy >= target
-        if trainer.step % config.checkpoint_every == 0:
-            trainer.save()
-        if on_step is not None:
-            on_step(trainer.step, accuracy)
-    stopped_by = "trigger" if stopped else "steps"
-    folder = trainer.save()
-    run.write_json(
-        "result.json",
-        {
-            "folder": folder,
-            "steps": trainer.step,
-            "tokens": trainer.tokens,
-            "stopped_by": stopped_by,
-            "trimmed": asdict(trainer.source.trimmed),
-        },
-    )
-    return TrainResult(folder, trainer.step, trainer.tokens, stopped_by)
+
+def train(config: TrainConfig, run: RunDir, on_step: OnStep | None = None) -> StageResult:
+    """Run or continue a stage in its folder."""
+    return drive(Trainer(config, run), on_step)

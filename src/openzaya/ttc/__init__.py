@@ -16,7 +16,7 @@ sees it), `vote` (one answer from many).
 from openzaya.ttc.prompts import aggregation_messages, fixed_phrases
 from openzaya.ttc.rsa import Candidate, Cost, RSAResult, derived_seed, markovian_rsa
 from openzaya.ttc.tails import tail_ids
-from openzaya.ttc.vote import affordable, majority, majority_at_tokens
+from openzaya.ttc.vote import affordable, majority
 
 __all__ = [
     "Candidate",
@@ -27,7 +27,6 @@ __all__ = [
     "derived_seed",
     "fixed_phrases",
     "majority",
-    "majority_at_tokens",
     "markovian_rsa",
     "tail_ids",
 ]

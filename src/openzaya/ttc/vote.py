@@ -35,12 +35,3 @@ def affordable(costs: Sequence[int], tokens: int) -> int:
         if spent > tokens:
             return count
     return len(costs)
-
-
-def majority_at_tokens(
-    stream: Sequence[tuple[str | None, int]], tokens: int
-) -> tuple[str | None, float]:
-    """Majority over the longest prefix of (answer, tokens) that fits the budget `tokens`: the
-    self-consistency baseline at the compute of another method."""
-    count = affordable([cost for _, cost in stream], tokens)
-    return majority([answer for answer, _ in stream[:count]])
