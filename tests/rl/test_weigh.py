@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from openzaya.rl.loop import RLTrainer
+from openzaya.envs import build
+from openzaya.rl.loop import Prompt, RLTrainer
 from openzaya.types import Completion, FinishReason
 
 
@@ -45,3 +46,19 @@ def test_groups_without_contrast_are_dropped(overlong_filter: bool) -> None:
     for reward in (0.0, 1.0):
         assert weigh([reward] * 3, [False] * 3, overlong_filter) == []
     assert weigh([0.0] * 3, [True] * 3, overlong_filter) == []
+
+
+def test_a_right_answer_after_a_loop_earns_nothing() -> None:
+    env = build("spell_backward", {})
+    problem = env.generate(0)
+    trainer: Any = SimpleNamespace(envs={"spell": env})
+    prompt = Prompt("spell", 0, problem, (), 0)
+    answer = env.oracle(problem).content
+    rng = np.random.default_rng(0)
+    varied, looping = rng.integers(0, 1000, 1024), np.full(1024, 5)
+    rewards = []
+    for ids in (varied, looping):
+        none = np.zeros(1)
+        completion = Completion(none, ids, none, none, FinishReason.STOP, "", "", answer)
+        rewards.append(RLTrainer._reward(trainer, prompt, completion))
+    assert rewards == [1.0, 0.0]

@@ -7,6 +7,8 @@ Every number in summary.json was measured by this run.
 
 from __future__ import annotations
 
+import resource
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -40,5 +42,12 @@ def run_demo(recipe: Path, overrides: Sequence[str], console: Console) -> Path:
         drawn = time.perf_counter()
         page = write_report(run.path)
         console.print(f"report   {page}  ({time.perf_counter() - drawn:.0f} s)")
-        console.print(f"total    {time.perf_counter() - started:.0f} s in this session")
+        seconds = time.perf_counter() - started
+        console.print(f"total    {seconds:.0f} s and at most {_peak_gb():.1f} GB in this session")
         return page
+
+
+def _peak_gb() -> float:
+    """Largest resident set of this process so far, GB."""
+    unit = 1 if sys.platform == "darwin" else 1024  # Linux counts KiB
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
