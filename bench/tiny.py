@@ -46,9 +46,9 @@ def main() -> None:
         """Tokens per second of one whole step, batch construction included."""
         started = time.perf_counter()
         stream = Stream.of(source.batch(step).examples)
-        loss, experts_NL = next_token_loss(model, stream)
+        loss, out = next_token_loss(model, stream)
         loss.backward()
-        optimizers.step(1.0, expert_counts(experts_NL, shape.router_classes))
+        optimizers.step(1.0, expert_counts(out.experts_NL, shape.router_classes))
         return stream.layout.tokens / (time.perf_counter() - started)
 
     def generate(step: int) -> float:

@@ -24,6 +24,9 @@ SHAPE = {
     "num_key_value_heads": 2, "head_dim": 8, "num_experts": 4, "moe_intermediate_size": 12,
     "router_hidden_size": 10, "max_position_embeddings": 64, "rope_theta": 100.0,
 }  # fmt: skip
+KERNELS = {
+    "hidden_size": 32, "head_dim": 32, "moe_intermediate_size": 16, "router_hidden_size": 16,
+}  # fmt: skip
 VARIANTS = {
     "none": {},
     "zero": {"skip_expert": "zero"},
@@ -31,7 +34,11 @@ VARIANTS = {
     "one-kv-head": {"num_key_value_heads": 1},  # the value shift then splits the one head
     "one-q-head-per-kv-head": {"num_key_value_heads": 4},
     "full-rope": {"partial_rotary_factor": 1.0},
-    "sliding": {"sliding_layers": (1,), "sliding_window": 3},
+    "sliding": {"sliding_layers": (1,), "sliding_window": 3, "sliding_rope_theta": 50.0},
+    # Sizes that the C++ kernels serve; the ones above run in PyTorch alone.
+    "kernels": KERNELS,
+    "kernels-scaled": KERNELS | {"skip_expert": "scaled", "num_key_value_heads": 1},
+    "kernels-sliding": KERNELS | {"sliding_layers": (0, 2), "sliding_window": 5},
 }
 LENGTHS = [1, 2, 3, 13, 7]
 SEED = 28
@@ -110,8 +117,8 @@ class Reference:
             # g. and h. norm, key temperature, rotation
             unit = [v * math.sqrt(d) / max(float(v.norm()), 1e-7) for v in y2]
             temp = w[at + "qk_norm.temp"]
-            queries.append([self.rotate(v, t) for v in unit[:nq]])
-            keys.append([self.rotate(unit[nq + g] * temp[g], t) for g in range(nk)])
+            queries.append([self.rotate(v, t, layer) for v in unit[:nq]])
+            keys.append([self.rotate(unit[nq + g] * temp[g], t, layer) for g in range(nk)])
             # f. half of the value channels come from the previous token; cut into heads after
             before = x[t - 1] if t else torch.zeros_like(x[0])
             current = self.linear(x[t], qkv + "v_proj_current")
@@ -142,11 +149,13 @@ class Reference:
         s = [torch.zeros_like(s[0])] * 2 + s
         return [w0[:, 0, 0] * s[i] + w0[:, 0, 1] * s[i + 1] + b0 for i in range(len(s) - 1)]
 
-    def rotate(self, x: Tensor, position: int) -> Tensor:
+    def rotate(self, x: Tensor, position: int, layer: int) -> Tensor:
         rd = int(self.config.head_dim * self.config.partial_rotary_factor)
         out = x.clone()
         for j in range(rd // 2):
-            angle = position * self.config.rope_theta ** (-2 * j / rd)
+            c = self.config
+            theta = c.sliding_rope_theta if layer in c.sliding_layers else c.rope_theta
+            angle = position * theta ** (-2 * j / rd)
             a, b = float(x[j]), float(x[j + rd // 2])
             out[j] = a * math.cos(angle) - b * math.sin(angle)
             out[j + rd // 2] = b * math.cos(angle) + a * math.sin(angle)
@@ -187,7 +196,7 @@ def build(**changes: object) -> ZayaForCausalLM:
     """A model whose every stored value is random: no bias is zero, no scale is one."""
     torch.set_num_threads(1)
     model = ZayaForCausalLM(ModelConfig.model_validate(SHAPE | changes))
-    for name, tensor in model.state_dict().items():
+    for name, tensor in model.model.state_dict(prefix="model.").items():
         # One stream per name: a variant changes only the tensors that it changes.
         generator = torch.Generator().manual_seed(zlib.crc32(name.encode()) + SEED)
         centre = 1.0 if tensor.dim() == 1 and not name.endswith(("bias", "biases")) else 0.0
@@ -198,7 +207,7 @@ def build(**changes: object) -> ZayaForCausalLM:
 
 
 def weights(model: ZayaForCausalLM) -> dict[str, Tensor]:
-    return {name: t.double() for name, t in model.state_dict().items()}
+    return {name: t.double() for name, t in model.model.state_dict(prefix="model.").items()}
 
 
 @functools.cache
@@ -249,7 +258,7 @@ def test_nothing_is_idle(skip: str) -> None:
     assert reference.bias_decided > 3
 
 
-NAMES = [n for n in build().state_dict() if ".layers." not in n or ".layers.1." in n]
+NAMES = [n for n in weights(build()) if ".layers." not in n or ".layers.1." in n]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -287,6 +296,9 @@ def test_padding_between_the_convolutions_is_seen(scaled: ZayaForCausalLM) -> No
         ("none", {"partial_rotary_factor": 1.0}),
         ("sliding", {"sliding_layers": ()}),
         ("sliding", {"sliding_window": 4}),
+        ("sliding", {"sliding_rope_theta": 100.0}),
+        ("kernels-sliding", {"sliding_window": 4}),
+        ("kernels-sliding", {"sliding_layers": (0,)}),
     ],
 )
 def test_another_rule_is_seen(variant: str, rule: dict[str, object]) -> None:

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from openzaya.config.model import ModelConfig
 from openzaya.model import DecodeState, Layout, ZayaForCausalLM
 
 LENGTHS = [1, 2, 3, 7, 20, 5, 1]
+KERNELS = {"head_dim": 32}
+"""All rows are then multiples of 16: the C++ kernels serve them."""
+SLIDING = {"sliding_layers": (1,), "sliding_window": 4}
 
 
 def build(**changes: object) -> ZayaForCausalLM:
@@ -35,10 +40,16 @@ def build(**changes: object) -> ZayaForCausalLM:
         {},
         {"skip_expert": "zero"},
         {"skip_expert": "scaled", "attention_bias": True},
-        {"sliding_layers": (1,), "sliding_window": 4},
+        SLIDING,
+        KERNELS,
+        KERNELS | {"skip_expert": "zero", "attention_bias": True},
+        KERNELS | {"sliding_layers": (0, 2), "sliding_window": 4, "num_key_value_heads": 1},
     ],
-    ids=["plain", "skip-zero", "skip-scaled-bias", "sliding"],
-)
+    ids=[
+        "plain", "skip-zero", "skip-scaled-bias", "sliding",
+        "kernels", "kernels-zero-bias", "kernels-sliding",
+    ],
+)  # fmt: skip
 def model(request: pytest.FixtureRequest) -> ZayaForCausalLM:
     return build(**request.param)
 
@@ -60,18 +71,40 @@ def gradient(model: ZayaForCausalLM, streams: list[tuple[torch.Tensor, list[int]
     return torch.cat(grads)
 
 
-def test_packed_equals_separate(model: ZayaForCausalLM) -> None:
-    tokens = ids(sum(LENGTHS))
-    packed = logits(model, tokens, LENGTHS)
-    alone = torch.cat([logits(model, t, [len(t)]) for t in tokens.split(LENGTHS)])
+documents = st.lists(st.integers(1, 3) | st.integers(4, 70), min_size=1, max_size=8)
+
+
+def check_packing(model: ZayaForCausalLM, lengths: list[int]) -> None:
+    tokens = ids(sum(lengths))
+    packed = logits(model, tokens, lengths)
+    alone = torch.cat([logits(model, t, [len(t)]) for t in tokens.split(lengths)])
     assert (packed - alone).abs().max() < 2e-6 * packed.abs().max()
-
-
-def test_packed_gradients_equal_separate(model: ZayaForCausalLM) -> None:
-    tokens = ids(sum(LENGTHS))
-    packed = gradient(model, [(tokens, LENGTHS)])
-    alone = gradient(model, [(t, [len(t)]) for t in tokens.split(LENGTHS)])
+    packed = gradient(model, [(tokens, lengths)])
+    alone = gradient(model, [(t, [len(t)]) for t in tokens.split(lengths)])
     assert (packed - alone).abs().max() < 1e-5 * packed.abs().max()
+
+
+def test_packed_equals_separate(model: ZayaForCausalLM) -> None:
+    """Logits and gradients, documents of one, two and three tokens included."""
+    check_packing(model, LENGTHS)
+
+
+@settings(max_examples=15, deadline=None)
+@given(lengths=documents, variant=st.sampled_from([{}, KERNELS]))
+def test_any_packing_equals_separate(lengths: list[int], variant: dict[str, object]) -> None:
+    check_packing(build(**variant), lengths)
+
+
+def test_a_leak_of_one_token_is_seen() -> None:
+    """Negative control: attention keeps to its document, but one document start reads the row
+    before it, as transformers does at every start."""
+    model, tokens, lengths = build(), ids(20), [7, 13]
+    right = logits(model, tokens, lengths)
+    layout = Layout.of(lengths)
+    layout.inside_N1[7] = True
+    leaky = model.logits(model(tokens, layout).hidden_ND)
+    assert torch.equal(right[:7], leaky[:7])
+    assert (right - leaky)[7:].abs().max() > 1e-3 * right.abs().max()
 
 
 def test_a_merged_boundary_is_seen(model: ZayaForCausalLM) -> None:
@@ -112,6 +145,42 @@ def test_any_split_equals_the_full_forward(model: ZayaForCausalLM, chunks: list[
         at += size
         state = state.select([0, 1])  # snapshot and restore in the middle change nothing
     assert (torch.cat(got) - want).abs().max() < 5e-6 * want.abs().max()
+
+
+@torch.no_grad()
+@settings(max_examples=25, deadline=None)
+@given(data=st.data(), variant=st.sampled_from([{}, KERNELS, KERNELS | SLIDING, SLIDING]))
+def test_any_schedule_equals_the_full_forward(
+    data: st.DataObject, variant: dict[str, object]
+) -> None:
+    """Sequences advance by chunks of their own, snapshots run ahead, finished ones leave."""
+    model = build(**variant)
+    totals = data.draw(st.lists(st.integers(1, 40), min_size=1, max_size=4))
+    tokens = ids(sum(totals)).split(totals)
+    state = DecodeState.empty(model.config, len(totals), 40)
+    live, at = list(range(len(totals))), [0] * len(totals)
+    got: list[list[torch.Tensor]] = [[] for _ in totals]
+    while live:
+        sizes = [
+            min(data.draw(st.sampled_from([1, 1, 1, 2, 3, 7, 40])), totals[i] - at[i]) for i in live
+        ]
+        snapshot = state.select(list(range(len(live))))
+        for run in (snapshot, state):  # the first run must leave the second untouched
+            layout = Layout.of(sizes, run.lengths)
+            chunk = torch.cat(
+                [tokens[i][at[i] : at[i] + n] for i, n in zip(live, sizes, strict=True)]
+            )
+            out = model.logits(model(chunk, layout, run).hidden_ND).split(sizes)
+        for i, n, rows in zip(live, sizes, out, strict=True):
+            got[i].append(rows)
+            at[i] += n
+        keep = [row for row, i in enumerate(live) if at[i] < totals[i]]
+        if len(keep) < len(live):
+            live = [live[row] for row in keep]
+            state = state.select(keep) if keep else state
+    for want, rows in zip(tokens, got, strict=True):
+        full = logits(model, want, [len(want)])
+        assert (torch.cat(rows) - full).abs().max() < 5e-6 * full.abs().max()
 
 
 @torch.no_grad()
@@ -161,4 +230,4 @@ def test_published_size() -> None:
     with torch.device("meta"):
         model = ZayaForCausalLM(ModelConfig(skip_expert="zero"))
     assert sum(p.numel() for p in model.parameters()) == 8_840_488_784
-    assert len(model.state_dict()) == 1_284 - 1  # the tied head is no entry of its own
+    assert len(model.state_dict()) == 1_284

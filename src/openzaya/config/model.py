@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from openzaya.config.base import Config
 
@@ -21,9 +21,12 @@ class ModelConfig(Config):
     cca_time0: Literal[2] = 2
     cca_time1: Literal[2] = 2
     num_experts: PositiveInt = 16
-    num_experts_per_tok: Literal[1] = 1
+    num_experts_per_tok: PositiveInt = 1
     moe_intermediate_size: PositiveInt = 2048
     router_hidden_size: PositiveInt = 256
+    router: Literal["mlp", "linear"] = "mlp"
+    """mlp is ZAYA1's, with depth averaging (EDA); linear scores experts straight from the block
+    input: the baseline it is compared with."""
     skip_expert: Literal["none", "zero", "scaled"] = "none"
     """The extra router class of released checkpoints. From scratch: none, as in the report."""
     rms_norm_eps: PositiveFloat = 1e-5
@@ -31,6 +34,8 @@ class ModelConfig(Config):
     tie_word_embeddings: Literal[True] = True
     rope_theta: PositiveFloat = 1e4
     """10K at 4K context, 1M at 32K, 5M at 131K (report, training phases)."""
+    sliding_rope_theta: PositiveFloat = 1e4
+    """RoPE base of the layers in `sliding_layers`."""
     partial_rotary_factor: PositiveFloat = Field(default=0.5, le=1.0)
     sliding_window: PositiveInt | None = None
     """Tokens seen by layers listed in `sliding_layers` (the current one included)."""
@@ -39,6 +44,9 @@ class ModelConfig(Config):
     bos_token_id: int = 2
     eos_token_id: int = 106
     pad_token_id: int = 0
+    numerics: Literal["report", "hf"] = "report"
+    """What runs in fp32 when weights are bf16. report: QK mean and norm, router softmax, logits and
+    decode state, as in the report; hf: rounded where transformers rounds, for parity checks."""
 
     initializer_range: PositiveFloat = 0.02
     """Standard deviation of every matrix and convolution (DEFAULT; ZAYA1's is unknown)."""
@@ -49,6 +57,13 @@ class ModelConfig(Config):
     models set E here or their experts stay too quiet to learn."""
     router_out_std: PositiveFloat | None = None
     """Standard deviation of the router's last layer; None means `initializer_range`."""
+
+    @field_validator("num_experts_per_tok")
+    @classmethod
+    def _top_1(cls, value: int) -> int:
+        if value != 1:
+            raise ValueError(f"{value} experts per token; this architecture routes to exactly 1")
+        return value
 
     @model_validator(mode="after")
     def _shapes_agree(self) -> ModelConfig:
@@ -63,6 +78,8 @@ class ModelConfig(Config):
             )
         if self.sliding_layers and self.sliding_window is None:
             raise ValueError("sliding_layers needs sliding_window")
+        if any(not 0 <= i < self.num_hidden_layers for i in self.sliding_layers):
+            raise ValueError(f"sliding_layers names a layer beyond 0..{self.num_hidden_layers - 1}")
         return self
 
     @property

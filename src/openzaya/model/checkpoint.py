@@ -21,7 +21,11 @@ def save_model(model: ZayaForCausalLM, folder: Path) -> None:
     """Write config.json and model.safetensors into an existing folder."""
     config = _HEADER | model.config.model_dump(mode="json")
     (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    tensors = {name: t.detach().contiguous() for name, t in model.state_dict().items()}
+    tensors = {
+        name: t.detach().contiguous()
+        for name, t in model.state_dict().items()
+        if name != "lm_head.weight"
+    }
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
 
@@ -60,7 +64,9 @@ def load_model(folder: Path) -> ZayaForCausalLM:
         tensors = load_file(path)
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}", "restore the file") from error
-    expected = {name: tuple(t.shape) for name, t in model.state_dict().items()}
+    expected = {
+        name: tuple(t.shape) for name, t in model.state_dict().items() if name != "lm_head.weight"
+    }
     for name in sorted(expected.keys() | tensors.keys()):
         want = expected.get(name, "no such tensor")
         found = tuple(tensors[name].shape) if name in tensors else "nothing"
@@ -69,5 +75,8 @@ def load_model(folder: Path) -> ZayaForCausalLM:
                 f"{path}: {name}: expected {want}, found {found}",
                 "config.json and model.safetensors belong to different models",
             )
-    model.load_state_dict(tensors, assign=True)
+    model.load_state_dict(
+        tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"]}, assign=True
+    )
+    model.tie()
     return model.requires_grad_(True)

@@ -1,14 +1,59 @@
 """Top-1 SwiGLU experts on tokens sorted by expert: no work for experts that got no token."""
 
+# pyright: reportIncompatibleMethodOverride=false
+# once_differentiable, as PyTorch types it, hides the name of `backward`'s first parameter.
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
+from openzaya import kernels
 from openzaya.config.model import ModelConfig
-from openzaya.model.layout import permute
 from openzaya.model.router import Router, Routing
+from openzaya.model.shuffle import permute
+
+
+class _PerExpert(torch.autograd.Function):
+    """Rows of x (N, I), sorted by expert, times each expert's own matrix of w (E, O, I).
+
+    One product per expert that has tokens, written in place: unbinding the stack would make
+    backward allocate and add a full stack per expert.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, w: Tensor, counts: list[int]) -> Tensor:
+        out = x.new_empty(x.shape[0], w.shape[1])
+        for e, low, high in _spans(counts):
+            torch.mm(x[low:high], w[e].t(), out=out[low:high])
+        ctx.save_for_backward(x, w)
+        ctx.counts = counts
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, None]:
+        (x, w), dy = ctx.saved_tensors, grads[0].contiguous()
+        dx, dw = torch.empty_like(x), torch.empty_like(w)
+        for e in [e for e, count in enumerate(ctx.counts) if not count]:
+            dw[e].zero_()
+        for e, low, high in _spans(ctx.counts):
+            torch.mm(dy[low:high], w[e], out=dx[low:high])
+            torch.mm(dy[low:high].t(), x[low:high], out=dw[e])
+        return dx, dw, None
+
+
+def _spans(counts: list[int]) -> list[tuple[int, int, int]]:
+    """(expert, first row, end row) of the experts that have tokens."""
+    spans, low = [], 0
+    for e, count in enumerate(counts):
+        if count:
+            spans.append((e, low, low + count))
+        low += count
+    return spans
 
 
 class Experts(nn.Module):
@@ -20,17 +65,37 @@ class Experts(nn.Module):
         self.gate_up_proj = nn.Parameter(torch.empty(e, 2 * f, d))
         self.down_proj = nn.Parameter(torch.empty(e, d, f))
 
-    def forward(self, x_ND: Tensor, counts: list[int]) -> Tensor:
-        """`x_ND` sorted by expert, `counts[e]` tokens each. Unbinding the stacks once keeps
-        backward from allocating a full gradient per expert."""
-        outputs = []
-        for tokens, gate_up, down in zip(
-            x_ND.split(counts), self.gate_up_proj.unbind(0), self.down_proj.unbind(0), strict=True
-        ):
-            if tokens.shape[0]:
-                gate, up = F.linear(tokens, gate_up).chunk(2, dim=-1)
-                outputs.append(F.linear(F.silu(gate) * up, down))
-        return torch.cat(outputs) if outputs else x_ND
+    def forward(self, x_ND: Tensor, weight_N: Tensor, count_E: Tensor) -> Tensor:
+        """`x_ND` sorted by expert, `count_E` tokens each, gate probabilities `weight_N`.
+
+        The gate multiplies the F-wide activation, not the D-wide output: the same product, less
+        memory traffic. Rows beyond the last expert's (the skip class) come back undefined on CUDA.
+        """
+        if _fixed_size(x_ND):
+            ends = count_E.cumsum(0).to(torch.int32)
+            hidden = F.grouped_mm(x_ND, self.gate_up_proj.transpose(1, 2), offs=ends)
+            act = _swiglu(hidden, weight_N)
+            return F.grouped_mm(act, self.down_proj.transpose(1, 2), offs=ends)
+        return self._one_by_one(x_ND, weight_N, count_E.tolist())
+
+    @torch.compiler.disable()
+    def _one_by_one(self, x_ND: Tensor, weight_N: Tensor, counts: list[int]) -> Tensor:
+        hidden = _PerExpert.apply(x_ND, self.gate_up_proj, counts)
+        assert isinstance(hidden, Tensor)
+        return _PerExpert.apply(_swiglu(hidden, weight_N), self.down_proj, counts)  # type: ignore[no-any-return]
+
+
+def _fixed_size(x_ND: Tensor) -> bool:
+    """Whether grouped_mm serves: it takes bf16 only, and needs no size that depends on the data,
+    which would stop a GPU's queue and break a compiled graph. On a CPU it is the slower way."""
+    return x_ND.dtype == torch.bfloat16 and (x_ND.is_cuda or torch.compiler.is_compiling())
+
+
+def _swiglu(hidden_N2F: Tensor, weight_N: Tensor) -> Tensor:
+    if kernels.usable(hidden_N2F, weight_N, lanes=(hidden_N2F.shape[1] // 2,)):
+        return kernels.swiglu(hidden_N2F, weight_N)
+    gate, up = hidden_N2F.chunk(2, dim=-1)
+    return F.silu(gate) * up * weight_N[:, None]
 
 
 class MoE(nn.Module):
@@ -48,15 +113,27 @@ class MoE(nn.Module):
     ) -> tuple[Tensor, Routing]:
         routing = self.gate(x_ND, previous_NR, replay_N)
         order = torch.argsort(routing.choice_N, stable=True)
-        counts = torch.bincount(routing.choice_N, minlength=self.num_experts).tolist()
-        skipped = sum(counts[self.num_experts :])
         inverse = torch.empty_like(order)
-        inverse[order] = torch.arange(order.numel())
+        inverse[order] = torch.arange(order.numel(), device=order.device)
+        count_E = torch.bincount(routing.choice_N, minlength=self.num_experts)[: self.num_experts]
         sorted_ND = permute(x_ND, order, inverse)
-        if skipped == 0:
-            out = self.experts(sorted_ND, counts)
-        else:  # the skip class sorts last: its tokens never reach an expert
-            kept, rest = sorted_ND.split((order.numel() - skipped, skipped))
-            rest = rest if self.skip == "scaled" else torch.zeros_like(rest)
-            out = torch.cat([self.experts(kept, counts[: self.num_experts]), rest])
-        return permute(out, inverse, order) * routing.weight_N[:, None], routing
+        weight_N = permute(routing.weight_N, order, inverse)
+        if self.skip == "none":
+            out = self.experts(sorted_ND, weight_N, count_E)
+        else:
+            out = self._with_skip(sorted_ND, weight_N, count_E)
+        return permute(out, inverse, order), routing
+
+    def _with_skip(self, sorted_ND: Tensor, weight_N: Tensor, count_E: Tensor) -> Tensor:
+        """The skip class sorts last: its tokens never reach an expert."""
+        if _fixed_size(sorted_ND):
+            row = torch.arange(sorted_ND.shape[0], device=sorted_ND.device)
+            kept = (row < count_E.sum())[:, None]
+            skipped = sorted_ND * weight_N[:, None] if self.skip == "scaled" else 0.0
+            return torch.where(kept, self.experts(sorted_ND, weight_N, count_E), skipped)
+        kept = int(count_E.sum())
+        out = self.experts(sorted_ND[:kept], weight_N[:kept], count_E)
+        if kept == sorted_ND.shape[0]:
+            return out
+        rest = sorted_ND[kept:] * weight_N[kept:, None]
+        return torch.cat([out, rest if self.skip == "scaled" else torch.zeros_like(rest)])

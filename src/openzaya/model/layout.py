@@ -1,153 +1,134 @@
-"""Where documents begin and end in a packed stream, and how attention sees it as a batch."""
+"""Where documents begin and end in a packed stream."""
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 import torch
 from torch import Tensor
 
-
-@dataclass(frozen=True, slots=True)
-class Bucket:
-    """Segments of similar length, right-padded to `length` for one attention call."""
-
-    rows: int
-    length: int
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+class lazy(Generic[T]):
+    """functools.cached_property without the lock, which torch.compile cannot trace."""
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self.make = make
+        self.__doc__ = make.__doc__
+
+    @overload
+    def __get__(self, owner: None, kind: type) -> lazy[T]: ...
+    @overload
+    def __get__(self, owner: object, kind: type) -> T: ...
+    def __get__(self, owner: object, kind: type) -> T | lazy[T]:
+        if owner is None:
+            return self
+        value = owner.__dict__[self.make.__name__] = self.make(owner)
+        return value
+
+
+@dataclass(frozen=True)
 class Layout:
     """Segments end to end. `past` tokens of each segment are already in a decode state.
 
     Row b of the decode state belongs to segment b. A training document is a segment without past.
+    Index tensors are made when first asked for: a decode step needs hardly any of them.
     """
 
     lengths: tuple[int, ...]
     past: tuple[int, ...]
-    start_B: Tensor  # index of each segment's first token in the stream
-    segment_N: Tensor
-    offset_N: Tensor  # position inside the segment
-    position_N: Tensor  # position inside the document: offset plus past
-    buckets: tuple[Bucket, ...]
-    slot_M: Tensor  # stream index of each padded slot (pads point at token 0)
-    slot_of_N: Tensor  # padded slot of each token: the inverse of slot_M
+    device: torch.device
 
     @classmethod
-    def of(cls, lengths: Sequence[int], past: Sequence[int] | None = None) -> Layout:
+    def of(
+        cls,
+        lengths: Sequence[int],
+        past: Sequence[int] | None = None,
+        device: torch.device | str = "cpu",
+    ) -> Layout:
         """Build from segment lengths (each at least 1) and the tokens before them (default: 0)."""
         assert lengths and min(lengths) >= 1, "every segment holds at least one token"
         past = tuple(past) if past is not None else (0,) * len(lengths)
-        length_B = torch.tensor(lengths)
-        start_B = torch.cumsum(length_B, 0) - length_B
-        segment_N = torch.repeat_interleave(torch.arange(len(lengths)), length_B)
-        offset_N = torch.arange(int(length_B.sum())) - start_B[segment_N]
-        position_N = offset_N + torch.tensor(past)[segment_N]
-        buckets, slot_M, slot_of_N = _bucket(length_B, start_B, segment_N, offset_N)
-        return cls(
-            tuple(lengths),
-            past,
-            start_B,
-            segment_N,
-            offset_N,
-            position_N,
-            buckets,
-            slot_M,
-            slot_of_N,
-        )
+        return cls(tuple(lengths), past, torch.device(device))
 
-    @property
+    def materialise(self) -> None:
+        """Make what a compiled block reads: inside it, nothing may be made."""
+        _ = self.is_decode, self.is_fresh, self.inside_N1, self.edge_B, self.longest
+
+    @lazy
     def tokens(self) -> int:
-        return self.offset_N.numel()
+        return sum(self.lengths)
 
-    @property
+    @lazy
+    def longest(self) -> int:
+        """The longest segment, rounded up to a power of two: a compiled block is specialised on
+        it, and would otherwise be compiled anew for every packing."""
+        return 1 << (max(self.lengths) - 1).bit_length()
+
+    @lazy
     def is_decode(self) -> bool:
         """One new token per sequence: the shape of every step after prefill."""
         return max(self.lengths) == 1 and min(self.past) > 0
 
-    @property
+    @lazy
     def is_fresh(self) -> bool:
         """No segment continues an earlier one: training, or a whole-prompt prefill."""
         return max(self.past) == 0
 
+    @lazy
+    def length_B(self) -> Tensor:
+        """Tokens of each segment, always on the CPU."""
+        return torch.tensor(self.lengths)
 
-def _bucket(
-    length_B: Tensor, start_B: Tensor, segment_N: Tensor, offset_N: Tensor
-) -> tuple[tuple[Bucket, ...], Tensor, Tensor]:
-    """Group segments so that padding stays small: a new bucket where lengths grow by 1.5x."""
-    order = torch.argsort(length_B, descending=True, stable=True)
-    sorted_lengths = length_B[order].tolist()
-    edges = [0]
-    for i, length in enumerate(sorted_lengths):
-        if sorted_lengths[edges[-1]] > 1.5 * length + 8:
-            edges.append(i)
-    edges.append(len(sorted_lengths))
+    @lazy
+    def start_B(self) -> Tensor:
+        """Index of each segment's first token in the stream, always on the CPU."""
+        return torch.cumsum(self.length_B, 0) - self.length_B
 
-    buckets, slots = [], []
-    slot_of_segment = torch.empty_like(length_B)
-    base = 0
-    for low, high in itertools.pairwise(edges):
-        rows, width = order[low:high], sorted_lengths[low]
-        time_T = torch.arange(width)
-        index_BT = start_B[rows, None] + time_T
-        slots.append(torch.where(time_T < length_B[rows, None], index_BT, 0).flatten())
-        slot_of_segment[rows] = base + torch.arange(high - low) * width
-        base += (high - low) * width
-        buckets.append(Bucket(high - low, width))
-    return tuple(buckets), torch.cat(slots), slot_of_segment[segment_N] + offset_N
+    @lazy
+    def past_B(self) -> Tensor:
+        """Tokens stored before each segment, always on the CPU."""
+        return torch.tensor(self.past)
 
+    @lazy
+    def last_B(self) -> Tensor:
+        """Index of each segment's last token in the stream."""
+        return (self.start_B + self.length_B - 1).to(self.device)
 
-class _Gather(torch.autograd.Function):
-    """x[index] whose backward is a gather too: `inverse` finds each row of x in the result.
+    @lazy
+    def edge_B(self) -> Tensor:
+        """Starts of the segments and the end of the last, int32: B + 1 values."""
+        edges = torch.nn.functional.pad(torch.cumsum(self.length_B, 0), (1, 0))
+        return edges.to(torch.int32).to(self.device)
 
-    Autograd's own backward of an indexed read is a scatter-add, several times slower on a CPU,
-    although every row that matters is read exactly once. Rows that `inverse` does not name
-    (padding) must receive no gradient, which causal attention guarantees.
-    """
+    @lazy
+    def segment_N(self) -> Tensor:
+        """The segment of each token."""
+        index_B = torch.arange(len(self.lengths))
+        return torch.repeat_interleave(index_B, self.length_B, output_size=self.tokens).to(
+            self.device
+        )
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, index: Tensor, inverse: Tensor) -> Tensor:
-        ctx.save_for_backward(inverse)
-        return x.index_select(0, index)
+    @lazy
+    def offset_N(self) -> Tensor:
+        """Position of each token inside its segment."""
+        start_N = torch.repeat_interleave(self.start_B, self.length_B, output_size=self.tokens)
+        return (torch.arange(self.tokens) - start_N).to(self.device)
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        (inverse,) = ctx.saved_tensors
-        return grads[0].index_select(0, inverse), None, None
+    @lazy
+    def position_N(self) -> Tensor:
+        """Position of each token inside its document: offset plus past."""
+        if self.is_decode:
+            return self.past_B.to(self.device)
+        return self.offset_N + self.past_B.to(self.device)[self.segment_N]
 
-
-class _Collect(torch.autograd.Function):
-    """x[index] where index names every useful row once; the other rows get zero gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, index: Tensor) -> Tensor:
-        ctx.save_for_backward(index)
-        ctx.rows = x.shape[0]
-        return x.index_select(0, index)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (index,) = ctx.saved_tensors
-        grad = grads[0].new_zeros(ctx.rows, *grads[0].shape[1:])
-        return grad.index_copy_(0, index, grads[0]), None
-
-
-def permute(x_N: Tensor, order: Tensor, inverse: Tensor) -> Tensor:
-    """Rows of x in a new order; `inverse` undoes `order`."""
-    return _Gather.apply(x_N, order, inverse)  # type: ignore[no-any-return]
-
-
-def spread(x_N: Tensor, layout: Layout) -> Tensor:
-    """Packed rows to padded slots (M rows, bucket after bucket)."""
-    return _Gather.apply(x_N, layout.slot_M, layout.slot_of_N)  # type: ignore[no-any-return]
-
-
-def collect(x_M: Tensor, layout: Layout) -> Tensor:
-    """Padded slots back to packed rows."""
-    return _Collect.apply(x_M, layout.slot_of_N)  # type: ignore[no-any-return]
+    @lazy
+    def inside_N1(self) -> Tensor:
+        """Whether a token has a left neighbour in its segment."""
+        return (self.offset_N > 0)[:, None]
 
 
 def previous(x_N: Tensor, layout: Layout, carried_B: Tensor | None) -> Tensor:
@@ -155,9 +136,8 @@ def previous(x_N: Tensor, layout: Layout, carried_B: Tensor | None) -> Tensor:
     row before this call) at the start of a continued segment."""
     if layout.is_decode:
         assert carried_B is not None
-        return carried_B
+        return carried_B.to(x_N.dtype)
     shifted = torch.nn.functional.pad(x_N, (0, 0, 1, 0))[:-1]
-    inside = (layout.offset_N > 0)[:, None]
     if carried_B is None:
-        return shifted * inside
-    return torch.where(inside, shifted, carried_B[layout.segment_N])
+        return torch.where(layout.inside_N1, shifted, 0)
+    return torch.where(layout.inside_N1, shifted, carried_B[layout.segment_N].to(x_N.dtype))

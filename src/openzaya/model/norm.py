@@ -6,27 +6,34 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from openzaya import kernels
 from openzaya.config.model import ModelConfig
 
 
 class RMSNorm(nn.Module):
-    """Statistics in fp32; the weight multiplies after the cast back."""
+    """Statistics in fp32; the weight multiplies after the cast back.
 
-    def __init__(self, width: int, eps: float) -> None:
+    With `hf` numerics the input is first rounded to the weights' type, as transformers does.
+    """
+
+    def __init__(self, width: int, config: ModelConfig) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(width))
-        self.eps = eps
+        self.eps = config.rms_norm_eps
+        self.hf = config.numerics == "hf"
 
     def forward(self, x: Tensor) -> Tensor:
-        normed = F.rms_norm(x.float(), x.shape[-1:], None, self.eps)
-        return normed.to(self.weight.dtype) * self.weight
+        if kernels.usable(x, self.weight, lanes=(x.shape[-1],)):
+            return kernels.rms_norm(x, self.weight, self.eps)
+        kind = self.weight.dtype
+        x = x.to(kind) if self.hf else x
+        return F.rms_norm(x.float(), x.shape[-1:], None, self.eps).to(kind) * self.weight
 
 
 class ResidualScale(nn.Module):
     """(branch + hb) * hs + (residual + rb) * rs, fp32 (report Eq. 6 in the code's parametrisation).
 
-    The four stored vectors are the released checkpoints'; the constant part is multiplied out
-    first so that a token costs two fused operations.
+    The four stored vectors are the released checkpoints'.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -36,9 +43,13 @@ class ResidualScale(nn.Module):
         self.hidden_states_bias = nn.Parameter(torch.empty(d))
         self.residual_scale = nn.Parameter(torch.empty(d))
         self.residual_bias = nn.Parameter(torch.empty(d))
+        self.hf = config.numerics == "hf"
 
     def forward(self, branch_ND: Tensor, residual_ND: Tensor) -> Tensor:
-        hs, rs = self.hidden_states_scale.float(), self.residual_scale.float()
-        constant = self.hidden_states_bias.float() * hs + self.residual_bias.float() * rs
-        merged = torch.addcmul(constant, branch_ND.float(), hs)
-        return torch.addcmul(merged, residual_ND, rs)
+        hs, hb = self.hidden_states_scale, self.hidden_states_bias
+        rs, rb = self.residual_scale, self.residual_bias
+        if kernels.usable(branch_ND, residual_ND, hs, lanes=(hs.shape[0],)):
+            return kernels.residual_merge(branch_ND, residual_ND, hs, hb, rs, rb)
+        if not self.hf:
+            branch_ND, hs, hb = branch_ND.float(), hs.float(), hb.float()
+        return (branch_ND + hb) * hs + (residual_ND + rb) * rs

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from openzaya.config.model import ModelConfig
+from openzaya.model.layout import Layout
 
 
 @dataclass(slots=True)
@@ -18,6 +19,12 @@ class LayerState:
     v_BGTK: Tensor
     conv_B2C: Tensor  # the last two RAW q|k columns (before the convolutions), older first
     value_B: Tensor  # the last token's delayed-value projection
+
+    def append(self, k_NGK: Tensor, v_NGK: Tensor, layout: Layout) -> None:
+        """Store the keys and values of the layout's tokens at their positions."""
+        rows = layout.segment_N, slice(None), layout.position_N
+        self.k_BGTK[rows] = k_NGK.to(self.k_BGTK.dtype)
+        self.v_BGTK[rows] = v_NGK.to(self.v_BGTK.dtype)
 
 
 @dataclass(slots=True)
@@ -34,17 +41,26 @@ class DecodeState:
 
     @classmethod
     def empty(
-        cls, config: ModelConfig, rows: int, capacity: int, dtype: torch.dtype = torch.float32
+        cls,
+        config: ModelConfig,
+        rows: int,
+        capacity: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
     ) -> DecodeState:
-        """Room for `rows` sequences of up to `capacity` tokens."""
+        """Room for `rows` sequences of up to `capacity` tokens, keys and values in `dtype`.
+
+        The CCA context is fp32 with the report's numerics, `dtype` with transformers'.
+        """
         g, k = config.num_key_value_heads, config.head_dim
+        context = dtype if config.numerics == "hf" else torch.float32
 
         def layer() -> LayerState:
             return LayerState(
-                torch.zeros(rows, g, capacity, k, dtype=dtype),
-                torch.zeros(rows, g, capacity, k, dtype=dtype),
-                torch.zeros(rows, 2, config.conv_channels),  # fp32, the report's list
-                torch.zeros(rows, g * k // 2),
+                torch.zeros(rows, g, capacity, k, dtype=dtype, device=device),
+                torch.zeros(rows, g, capacity, k, dtype=dtype, device=device),
+                torch.zeros(rows, 2, config.conv_channels, dtype=context, device=device),
+                torch.zeros(rows, g * k // 2, dtype=context, device=device),
             )
 
         return cls([layer() for _ in range(config.num_hidden_layers)], [0] * rows)
@@ -55,7 +71,7 @@ class DecodeState:
 
     def select(self, rows: list[int]) -> DecodeState:
         """A copy of some rows (repeats allowed): compaction, forking, snapshot and restore."""
-        index = torch.tensor(rows)
+        index = torch.tensor(rows, device=self.layers[0].k_BGTK.device)
         layers = [
             LayerState(s.k_BGTK[index], s.v_BGTK[index], s.conv_B2C[index], s.value_B[index])
             for s in self.layers

@@ -9,19 +9,26 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from openzaya.config.model import ModelConfig
-from openzaya.model.cca import CCA, rope_table
+from openzaya.model.cca import CCA
 from openzaya.model.experts import MoE
 from openzaya.model.layout import Layout
 from openzaya.model.norm import ResidualScale, RMSNorm
+from openzaya.model.rope import Rope, rope_tables
+from openzaya.model.router import Routing
 from openzaya.model.state import DecodeState, LayerState
 
 
 @dataclass(slots=True)
 class ModelOutput:
-    """Final normed hidden states and, per token and layer, the router's choice."""
+    """Final normed hidden states and, per token and layer, the router's choice.
+
+    `mean_prob_LE` holds each layer's mean router probabilities with their gradient, for an
+    auxiliary balancing loss; None when no gradient is asked for.
+    """
 
     hidden_ND: Tensor
     experts_NL: Tensor
+    mean_prob_LE: Tensor | None
 
 
 class Block(nn.Module):
@@ -29,10 +36,10 @@ class Block(nn.Module):
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
-        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.input_layernorm = RMSNorm(config.hidden_size, config)
         self.self_attn = CCA(config, layer)
         self.post_attention_residual_scale = ResidualScale(config)
-        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config)
         self.mlp = MoE(config, layer)
         self.post_mlp_residual_scale = ResidualScale(config)
 
@@ -41,16 +48,16 @@ class Block(nn.Module):
         residual_ND: Tensor,
         router_NR: Tensor | None,
         layout: Layout,
-        rope: tuple[Tensor, Tensor],
+        rope: Rope,
         state: LayerState | None,
         replay_N: Tensor | None,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Routing]:
         attended = self.self_attn(self.input_layernorm(residual_ND), layout, rope, state)
         residual_ND = self.post_attention_residual_scale(attended, residual_ND)
         x_ND = self.post_attention_layernorm(residual_ND)
         mixed, routing = self.mlp(x_ND, router_NR, replay_N)
         residual_ND = self.post_mlp_residual_scale(mixed, residual_ND)
-        return residual_ND, routing.latent_NR, routing.choice_N
+        return residual_ND, routing
 
 
 class ZayaModel(nn.Module):
@@ -63,7 +70,7 @@ class ZayaModel(nn.Module):
         self.input_hidden_states_scale = nn.Parameter(torch.empty(config.hidden_size))
         self.input_hidden_states_bias = nn.Parameter(torch.empty(config.hidden_size))
         self.layers = nn.ModuleList(Block(config, i) for i in range(config.num_hidden_layers))
-        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.norm = RMSNorm(config.hidden_size, config)
 
     def forward(
         self,
@@ -74,19 +81,25 @@ class ZayaModel(nn.Module):
     ) -> ModelOutput:
         embedded = self.embed_tokens(ids_N) + self.input_hidden_states_bias
         residual_ND = (embedded * self.input_hidden_states_scale).float()
-        rope = rope_table(self.config, layout.position_N)
+        ropes = rope_tables(self.config, layout.position_N)
         router_NR: Tensor | None = None
-        choices = []
+        routings: list[Routing] = []
         for i, block in enumerate(self.layers):
             layer_state = state.layers[i] if state is not None else None
             replay_N = replay_NL[:, i] if replay_NL is not None else None
-            residual_ND, router_NR, choice_N = block(
-                residual_ND, router_NR, layout, rope, layer_state, replay_N
+            residual_ND, routing = block(
+                residual_ND, router_NR, layout, ropes[i], layer_state, replay_N
             )
-            choices.append(choice_N)
+            router_NR = routing.latent_NR
+            routings.append(routing)
         if state is not None:
             state.lengths = [n + p for n, p in zip(layout.lengths, layout.past, strict=True)]
-        return ModelOutput(self.norm(residual_ND), torch.stack(choices, dim=1))
+        means = [r.mean_prob_E for r in routings if r.mean_prob_E is not None]
+        return ModelOutput(
+            self.norm(residual_ND),
+            torch.stack([r.choice_N for r in routings], dim=1),
+            torch.stack(means) if means else None,
+        )
 
 
 class ZayaForCausalLM(nn.Module):
@@ -96,6 +109,13 @@ class ZayaForCausalLM(nn.Module):
         super().__init__()
         self.config = config
         self.model = ZayaModel(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+        self.tie()
+
+    def tie(self) -> None:
+        """The head is the embedding. Again after anything that replaces parameters (`to_empty`,
+        `load_state_dict(assign=True)`)."""
+        self.lm_head.weight = self.model.embed_tokens.weight
 
     def forward(
         self,
@@ -112,7 +132,9 @@ class ZayaForCausalLM(nn.Module):
 
     def logits(self, hidden_ND: Tensor) -> Tensor:
         """fp32 logits through the tied embedding. Pass only the rows you need."""
-        return F.linear(hidden_ND.float(), self.model.embed_tokens.weight.float())
+        if self.config.numerics == "hf":
+            return self.lm_head(hidden_ND).float()
+        return F.linear(hidden_ND.float(), self.lm_head.weight.float())
 
     @property
     def balancing_biases(self) -> list[Tensor]:

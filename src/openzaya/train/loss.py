@@ -9,9 +9,10 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import LinearCrossEntropyOptions
 
 from openzaya.data.example import Example
-from openzaya.model import Layout, ZayaForCausalLM
+from openzaya.model import Layout, ModelOutput, ZayaForCausalLM
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,20 @@ class Stream:
         return cls(ids, Layout.of([len(e) for e in examples]), target_at - 1, ids[target_at])
 
 
-def next_token_loss(model: ZayaForCausalLM, stream: Stream) -> tuple[Tensor, Tensor]:
-    """Mean cross-entropy (fp32) over targets, and the router's choices (N, L)."""
+LOGIT_ROWS = 512
+"""Tokens whose logits exist at one time: all of them would be the largest tensor of a step."""
+
+
+def next_token_loss(model: ZayaForCausalLM, stream: Stream) -> tuple[Tensor, ModelOutput]:
+    """Mean cross-entropy (fp32) over targets, and what else the forward returned."""
     out = model(stream.ids_N, stream.layout)
-    logits = model.logits(out.hidden_ND[stream.position])
-    return F.cross_entropy(logits, stream.target), out.experts_NL
+    loss = F.linear_cross_entropy(
+        out.hidden_ND[stream.position].float(),
+        model.lm_head.weight.float(),
+        stream.target,
+        options=LinearCrossEntropyOptions(batch_chunk_size=LOGIT_ROWS),
+    )
+    return loss, out
 
 
 def expert_counts(experts_NL: Tensor, classes: int) -> Tensor:

@@ -1,0 +1,28 @@
+"""CPU kernels in C++: what PyTorch leaves on the table between two matrix products.
+
+Each is one fused pass with its gradient. The network runs without them, in PyTorch alone: on a
+GPU, under `torch.compile`, in bf16 and where no C++ compiler is at hand. Tests hold both forms
+together (tests/kernels).
+"""
+
+from openzaya.kernels.build import library
+from openzaya.kernels.ops import (
+    attention,
+    attention_cached,
+    mix,
+    residual_merge,
+    rms_norm,
+    swiglu,
+    usable,
+)
+
+__all__ = [
+    "attention",
+    "attention_cached",
+    "library",
+    "mix",
+    "residual_merge",
+    "rms_norm",
+    "swiglu",
+    "usable",
+]
