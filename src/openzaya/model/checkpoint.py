@@ -1,82 +1,222 @@
-"""Weights on disk: a folder with config.json and model.safetensors, names as in HF's `zaya`."""
+"""Weights on disk: the native Hugging Face `zaya` folder.
+
+    model.safetensors                or, above one shard, model-00001-of-0000N.safetensors and
+    model.safetensors.index.json     which shard holds which tensor
+    generation_config.json           token ids and sampling defaults
+    config.json                      shape (`hf_config`), what HF has no name for under "openzaya"
+
+config.json is written last: a folder without it holds no model, so a killed save leaves none.
+The tied head is not stored.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
-from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
+from torch import Tensor
 
 from openzaya.config.model import ModelConfig
 from openzaya.errors import CheckpointError
+from openzaya.model import legacy, skip_row
+from openzaya.model.hf_config import from_hf, to_hf
+from openzaya.model.shards import INDEX, SINGLE, read_json, read_tensors
 from openzaya.model.zaya import ZayaForCausalLM
 
-_HEADER = {"model_type": "zaya", "architectures": ["ZayaForCausalLM"]}
+SHARD_BYTES = 5 * 10**9
+HEAD, EMBEDDING = "lm_head.weight", "model.embed_tokens.weight"
+Skip = Literal["none", "zero", "scaled"]
 
 
-def save_model(model: ZayaForCausalLM, folder: Path) -> None:
-    """Write config.json and model.safetensors into an existing folder."""
-    config = _HEADER | model.config.model_dump(mode="json")
-    (folder / "config.json").write_text(json.dumps(config, indent=2) + "\n")
-    tensors = {
-        name: t.detach().contiguous()
-        for name, t in model.state_dict().items()
-        if name != "lm_head.weight"
-    }
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+def save_model(
+    model: ZayaForCausalLM,
+    folder: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> None:
+    """Write the weights into an existing folder without any; `dtype` converts them.
+
+    Tensors are converted one shard at a time: memory beyond the model's is one shard.
+    """
+    if has_weights(folder) or (folder / "config.json").exists():
+        raise CheckpointError(f"{folder} holds a model already", "save into an empty folder")
+    kind = dtype or model.model.embed_tokens.weight.dtype
+    shards = _split(model, kind, shard_bytes)
+    count, total = len(shards), 0
+    places: dict[str, str] = {}
+    for i, shard in enumerate(shards):
+        name = SINGLE if count == 1 else f"model-{i + 1:05d}-of-{count:05d}.safetensors"
+        tensors = {k: _stored(k, t, kind) for k, t in shard.items()}
+        if _is_stored_wide(model.config):
+            tensors = _each_gate(tensors, lambda g, _: skip_row.widen(g, model.config.rms_norm_eps))
+        total += sum(t.numel() * t.element_size() for t in tensors.values())
+        places |= dict.fromkeys(tensors, name)
+        save_file(tensors, folder / name, metadata={"format": "pt"})
+        _flush(folder / name)
+    if count > 1:
+        _write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
+    ids = ("bos_token_id", "eos_token_id", "pad_token_id")
+    generation = {key: getattr(model.config, key) for key in ids}
+    _write_json(folder / "generation_config.json", generation | {"do_sample": True})
+    _write_json(folder / "config.json", to_hf(model.config, str(kind).removeprefix("torch.")))
 
 
-def load_config(folder: Path) -> ModelConfig:
-    """The shape stored beside the weights."""
+def load_config(
+    folder: Path, *, skip_expert: Skip | None = None, numerics: str | None = None
+) -> ModelConfig:
+    """The shape stored beside the weights; the keyword arguments override what it says."""
     path = folder / "config.json"
     if not path.is_file():
         raise CheckpointError(f"{folder} holds no model: config.json is missing", "check the path")
-    try:
-        stored = json.loads(path.read_text())
-    except ValueError as error:  # not JSON, not even text
-        raise _foreign_config(path, str(error)) from error
-    if not isinstance(stored, dict):
-        raise _foreign_config(path, "it holds no object")
-    shape = {key: value for key, value in stored.items() if key not in _HEADER}
-    try:
-        return ModelConfig(**shape)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise _foreign_config(path, f"{where}: {first['msg']}") from error
+    stored = read_json(path)
+    if legacy.is_legacy(stored):
+        stored = legacy.native_config(stored, str(path))
+    return from_hf(stored, str(path), skip_expert=skip_expert, numerics=numerics)
 
 
-def _foreign_config(path: Path, why: str) -> CheckpointError:
-    return CheckpointError(
-        f"{path} is not a ZAYA configuration: {why}", "restore the file that training wrote"
-    )
+def load_model(
+    folder: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    skip_expert: Skip | None = None,
+    numerics: str | None = None,
+) -> ZayaForCausalLM:
+    """Rebuild the network. Every tensor must be there with its shape, and none besides.
 
-
-def load_model(folder: Path) -> ZayaForCausalLM:
-    """Rebuild the network; every tensor must be there with its shape, and none besides."""
+    Weights stay on disk until they are read (a private mapping: training them in place does not
+    reach the file); `dtype` converts them, balancing biases stay fp32. `skip_expert` and
+    `numerics` override the folder's own.
+    """
+    config = load_config(folder, skip_expert=skip_expert, numerics=numerics)
+    tensors = dict(_native_tensors(folder, config))
+    head = tensors.pop(HEAD, None)
+    if head is not None and EMBEDDING in tensors and not torch.equal(head, tensors[EMBEDDING]):
+        raise CheckpointError(
+            f"{folder}: {HEAD} differs from {EMBEDDING}",
+            "only checkpoints whose head is the embedding are supported",
+        )
     with torch.device("meta"):
-        model = ZayaForCausalLM(load_config(folder))
-    path = folder / "model.safetensors"
-    try:
-        tensors = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}", "restore the file") from error
-    expected = {
-        name: tuple(t.shape) for name, t in model.state_dict().items() if name != "lm_head.weight"
-    }
-    for name in sorted(expected.keys() | tensors.keys()):
-        want = expected.get(name, "no such tensor")
-        found = tuple(tensors[name].shape) if name in tensors else "nothing"
-        if want != found:
-            raise CheckpointError(
-                f"{path}: {name}: expected {want}, found {found}",
-                "config.json and model.safetensors belong to different models",
-            )
-    model.load_state_dict(
-        tensors | {"lm_head.weight": tensors["model.embed_tokens.weight"]}, assign=True
-    )
+        model = ZayaForCausalLM(config)
+    wide = _is_stored_wide(config)
+    _check(folder, _stored_shapes(model, wide), tensors)
+    if wide:
+        eps, where = config.rms_norm_eps, f"{folder}: "
+        tensors = _each_gate(tensors, lambda g, at: skip_row.narrow(g, eps, where + at))
+    for name, tensor in tensors.items():
+        kind = torch.float32 if name.endswith("balancing_biases") else dtype or tensor.dtype
+        tensors[name] = tensor.to(kind)
+    model.load_state_dict(tensors | {HEAD: tensors[EMBEDDING]}, assign=True)
     model.tie()
     return model.requires_grad_(True)
+
+
+def has_weights(folder: Path) -> bool:
+    """Whether the folder holds weights, in one file or in shards."""
+    return (folder / SINGLE).is_file() or (folder / INDEX).is_file()
+
+
+def _split(model: ZayaForCausalLM, kind: torch.dtype, shard_bytes: int) -> list[dict[str, Tensor]]:
+    """The state dict in pieces of at most `shard_bytes`; a layer's router stays in one piece."""
+    size = torch.empty((), dtype=kind).element_size()
+    groups: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in model.state_dict().items():
+        if name != HEAD:
+            groups.setdefault(_gate_of(name) or name, {})[name] = tensor
+    shards: list[dict[str, Tensor]] = [{}]
+    filled = 0
+    for group in groups.values():
+        needed = sum(t.numel() * size for t in group.values())
+        if shards[-1] and filled + needed > shard_bytes:
+            shards.append({})
+            filled = 0
+        shards[-1] |= group
+        filled += needed
+    return shards
+
+
+def _stored(name: str, tensor: Tensor, kind: torch.dtype) -> Tensor:
+    kind = torch.float32 if name.endswith("balancing_biases") else kind
+    return tensor.detach().to(kind).contiguous()
+
+
+def _is_stored_wide(config: ModelConfig) -> bool:
+    return config.skip_expert == "none" and config.router == "mlp"
+
+
+def _gate_of(name: str) -> str | None:
+    """The prefix of a router's tensors."""
+    before, found, _ = name.partition(".mlp.gate.")
+    return before + found if found else None
+
+
+def _each_gate(tensors: dict[str, Tensor], change: Any) -> dict[str, Tensor]:
+    """`tensors` with every router replaced by change(router, prefix)."""
+    gates: dict[str, skip_row.Gate] = {}
+    for name, tensor in tensors.items():
+        if prefix := _gate_of(name):
+            gates.setdefault(prefix, {})[name.removeprefix(prefix)] = tensor
+    changed = {p + n: t for p, gate in gates.items() for n, t in change(gate, p).items()}
+    return {name: changed.get(name, tensor) for name, tensor in tensors.items()}
+
+
+def _native_tensors(folder: Path, config: ModelConfig) -> Iterator[tuple[str, Tensor]]:
+    """All tensors under native names; a legacy folder's experts are stacked."""
+    if not legacy.is_legacy(read_json(folder / "config.json")):
+        yield from read_tensors(folder)
+        return
+    stacks: dict[str, dict[int, Tensor]] = {}
+    for legacy_name, tensor in read_tensors(folder):
+        name, expert = legacy.native_name(legacy_name, config.num_hidden_layers)
+        if expert is None:
+            yield name, tensor
+        else:
+            stacks.setdefault(name, {})[expert] = tensor
+    for name in list(stacks):
+        rows = stacks.pop(name)
+        if sorted(rows) != list(range(config.num_experts)):
+            raise CheckpointError(
+                f"{folder}: {name}: {len(rows)} of {config.num_experts} experts found",
+                "copy all shards of the checkpoint again",
+            )
+        yield name, torch.stack([rows[i] for i in range(config.num_experts)])
+
+
+def _stored_shapes(model: ZayaForCausalLM, wide: bool) -> dict[str, tuple[int, ...]]:
+    """Shape of every tensor that a folder must hold."""
+    state = {name: t for name, t in model.state_dict().items() if name != HEAD}
+    if wide:
+        state = _each_gate(state, lambda gate, _: skip_row.wide_shapes(gate))
+    return {name: tuple(t.shape) for name, t in state.items()}
+
+
+def _check(folder: Path, shapes: dict[str, tuple[int, ...]], found: dict[str, Tensor]) -> None:
+    for name in sorted(shapes.keys() | found.keys()):
+        want = shapes.get(name, "no such tensor")
+        got = tuple(found[name].shape) if name in found else "nothing"
+        if want != got:
+            others = len(shapes.keys() ^ found.keys()) - 1
+            more = f" ({others} more are missing or unexpected)" if others > 0 else ""
+            raise CheckpointError(
+                f"{folder}: {name}: expected {want}, found {got}{more}",
+                "config.json and the weights belong to different models",
+            )
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    """Whole or not at all."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(value, indent=2) + "\n")
+    _flush(temporary)
+    os.replace(temporary, path)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from openzaya.errors import CheckpointError
-from openzaya.model.checkpoint import save_model
+from openzaya.model.checkpoint import has_weights, save_model
 from openzaya.model.zaya import ZayaForCausalLM
 from openzaya.tokenizer import Tokenizer
 
@@ -73,7 +73,7 @@ def latest(folder: Path) -> Path | None:
 def weights_folder(path: str | Path) -> Path:
     """The weights that `path` stands for: a weights folder itself, or a run's latest checkpoint."""
     path = Path(path)
-    if (path / "model.safetensors").is_file():
+    if has_weights(path):
         return path
     found = latest(path / "checkpoints")
     if found is None:
