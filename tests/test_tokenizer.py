@@ -7,11 +7,20 @@ import random
 import string
 from pathlib import Path
 
+import jinja2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openzaya.chat import END_THINK, IM_END, SPECIAL_TOKENS, THINK
+from openzaya.chat import (
+    END_THINK,
+    IM_END,
+    SPECIAL_TOKENS,
+    TEMPLATE,
+    THINK,
+    conversation_pieces,
+    prompt_pieces,
+)
 from openzaya.errors import CheckpointError, DataError
 from openzaya.tokenizer import Tokenizer, build_phrase_tokenizer, constant_text
 from openzaya.types import Message
@@ -160,6 +169,39 @@ def test_transformers_loads_what_we_save(tmp_path: Path) -> None:
     assert theirs.encode(text, add_special_tokens=False) == ids
     assert theirs.decode(ids) == text
     assert (theirs.eos_token_id, theirs.pad_token_id) == (TOKENIZER.im_end_id, TOKENIZER.pad_id)
+
+
+CONVERSATION = [
+    Message("system", "Be brief."),
+    Message("user", f"{ADD}12 + 3 = "),
+    Message("assistant", "15", reasoning="2 + 3 = 5"),
+    Message("user", f"{ADD}1 + 1 = "),
+]
+
+
+@pytest.mark.parametrize("turns", [2, 3, 4])
+@pytest.mark.parametrize("prompt", [True, False])
+def test_the_chat_template_is_our_chat_form(turns: int, prompt: bool) -> None:
+    messages = CONVERSATION[:turns]
+    plain = [
+        {"role": m.role, "content": m.content, "reasoning_content": m.reasoning} for m in messages
+    ]
+    environment = jinja2.Environment(trim_blocks=True, lstrip_blocks=True)  # as transformers does
+    text = environment.from_string(TEMPLATE).render(messages=plain, add_generation_prompt=prompt)
+    pieces = prompt_pieces(messages) if prompt else conversation_pieces(messages)
+    assert text == "<bos>" + "".join(pieces)
+
+
+@pytest.mark.peer
+def test_transformers_applies_the_chat_template(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    TOKENIZER.save(tmp_path)
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
+    messages = [Message("user", f"{ADD}12 + 3 = ")]
+    ids = theirs.apply_chat_template(
+        [{"role": "user", "content": messages[0].content}], add_generation_prompt=True
+    )
+    assert list(ids["input_ids"]) == TOKENIZER.prompt_ids(messages)
 
 
 def test_loading_says_what_is_wrong(tmp_path: Path) -> None:

@@ -49,3 +49,19 @@ def prompt_pieces(messages: Sequence[Message]) -> list[str]:
 def conversation_pieces(messages: Sequence[Message]) -> list[str]:
     """A finished conversation for training; `prompt_pieces` of the context is a prefix of it."""
     return [piece for m in messages for piece in (*turn_pieces(m), "\n")][:-1]
+
+
+TEMPLATE = """\
+{{- '<bos>' -}}
+{%- for m in messages -%}
+{{- '<|im_start|>' + m.role + '\\n' -}}
+{%- if m.role == 'assistant' -%}
+{{- '<think>' + (m.reasoning_content or '') + '</think>' -}}
+{%- endif -%}
+{{- m.content + '<|im_end|>' -}}
+{%- if not loop.last or add_generation_prompt %}{{ '\\n' }}{% endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\\n<think>' }}{% endif -%}
+"""
+"""chat_template.jinja: the same form for other software. As text, a user's "<|im_end|>" becomes the
+special token there; only `Special` pieces are safe from that."""

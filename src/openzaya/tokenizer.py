@@ -26,6 +26,7 @@ from openzaya.chat import (
     IM_START,
     PAD,
     SPECIAL_TOKENS,
+    TEMPLATE,
     THINK,
     Special,
     conversation_pieces,
@@ -36,6 +37,7 @@ from openzaya.types import Message
 
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
+TEMPLATE_FILE = "chat_template.jinja"
 
 MIN_PROMPTS = 16
 """Fewer sampled prompts per task cannot tell constant text from variable text."""
@@ -115,7 +117,7 @@ class Tokenizer:
         return self.inner.decode([int(i) for i in ids], skip_special_tokens=skip_special)
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the two files that transformers' PreTrainedTokenizerFast loads."""
+        """Write what transformers' PreTrainedTokenizerFast loads, chat template included."""
         path = Path(folder)
         path.mkdir(parents=True, exist_ok=True)
         self.inner.save(str(path / TOKENIZER_FILE))
@@ -128,6 +130,7 @@ class Tokenizer:
             "clean_up_tokenization_spaces": False,
         }
         (path / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        (path / TEMPLATE_FILE).write_text(TEMPLATE, encoding="utf-8")
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Tokenizer:

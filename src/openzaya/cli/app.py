@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from openzaya.cli.config import config
 from openzaya.cli.doctor import doctor
+from openzaya.cli.model import convert, model_app
 from openzaya.cli.solve import chat, solve
 from openzaya.cli.train import demo, report, rl, train
 from openzaya.errors import RunError, ZayaError
@@ -93,5 +94,6 @@ def main() -> None:
 
 app.command()(doctor)
 app.command()(config)
-for verb in (demo, solve, chat, train, rl, report):
+for verb in (demo, solve, chat, train, rl, report, convert):
     app.command()(verb)
+app.add_typer(model_app, name="model")

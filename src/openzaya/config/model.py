@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, field_validator, model_validator
+from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from openzaya.config.base import Config
 
@@ -95,3 +95,10 @@ class ModelConfig(Config):
     def router_classes(self) -> int:
         """E, plus one when the skip class exists."""
         return self.num_experts + (self.skip_expert != "none")
+
+
+class ModelRecipe(Config):
+    """The [model] table of any recipe; the rest of the file is for others."""
+
+    model_config = ConfigDict(extra="ignore")
+    model: ModelConfig
