@@ -64,13 +64,19 @@ class Experts(nn.Module):
         e, d, f = config.num_experts, config.hidden_size, config.moe_intermediate_size
         self.gate_up_proj = nn.Parameter(torch.empty(e, 2 * f, d))
         self.down_proj = nn.Parameter(torch.empty(e, d, f))
+        self.hf = config.numerics == "hf"
 
     def forward(self, x_ND: Tensor, weight_N: Tensor, count_E: Tensor) -> Tensor:
         """`x_ND` sorted by expert, `count_E` tokens each, gate probabilities `weight_N`.
 
         The gate multiplies the F-wide activation, not the D-wide output: the same product, less
-        memory traffic. Rows beyond the last expert's (the skip class) come back undefined on CUDA.
+        memory traffic. With `hf` numerics it multiplies, and rounds, after the product. Rows beyond the last expert's (the skip class) come back undefined on CUDA.
         """
+        if self.hf:
+            return self._run(x_ND, torch.ones_like(weight_N), count_E) * weight_N[:, None]
+        return self._run(x_ND, weight_N, count_E)
+
+    def _run(self, x_ND: Tensor, weight_N: Tensor, count_E: Tensor) -> Tensor:
         if _fixed_size(x_ND):
             ends = count_E.cumsum(0).to(torch.int32)
             hidden = F.grouped_mm(x_ND, self.gate_up_proj.transpose(1, 2), offs=ends)

@@ -67,7 +67,10 @@ class Router(nn.Module):
         if self.has_depth_average:
             assert previous_NR is not None
             # The post-average, pre-norm state of the layer below: it accumulates over depth.
-            latent = torch.addcmul(latent, self.router_states_scale, previous_NR)
+            if self.hf:  # two roundings in bf16
+                latent = latent + previous_NR * self.router_states_scale
+            else:
+                latent = torch.addcmul(latent, self.router_states_scale, previous_NR)
         return self.router_mlp(latent), latent
 
     def forward(self, x_ND: Tensor, previous_NR: Tensor | None, replay_N: Tensor | None) -> Routing:

@@ -66,7 +66,10 @@ class ZayaModel(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        # As in transformers, padding gets no gradient; a packed stream holds none anyway.
+        self.embed_tokens = nn.Embedding(
+            config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id
+        )
         self.input_hidden_states_scale = nn.Parameter(torch.empty(config.hidden_size))
         self.input_hidden_states_bias = nn.Parameter(torch.empty(config.hidden_size))
         self.layers = nn.ModuleList(Block(config, i) for i in range(config.num_hidden_layers))
