@@ -9,8 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from openzaya.config.model import ModelConfig
 from openzaya.config.optim import BalanceConfig
-from openzaya.optim.balance import BiasBalancer, load_metrics
+from openzaya.model import Layout, ZayaForCausalLM
+from openzaya.optim.balance import BiasBalancer, auxiliary_loss, load_metrics
 
 L, E, N = 3, 8, 2048
 
@@ -123,4 +125,42 @@ def test_load_metrics_by_hand() -> None:
     assert metrics["load_entropy"] == pytest.approx(0.5)
     assert metrics["dead_experts"] == 5
     assert metrics["largest_load"] == 1.0
+    assert metrics["dead_experts_per_layer"] == [0, 2, 3]
+    assert metrics["largest_load_per_layer"] == [0.25, 0.5, 1.0]
     assert math.isfinite(metrics["load_entropy"])
+
+
+def test_the_auxiliary_loss_by_hand() -> None:
+    prob = torch.tensor([[0.5, 0.25, 0.25], [1 / 3, 1 / 3, 1 / 3]])
+    counts = torch.tensor([[2, 1, 1], [4, 0, 0]])
+    # 3 * (1/2 * 1/2 + 2 * 1/4 * 1/4) = 1.125, and 3 * 1/3 = 1
+    assert auxiliary_loss(prob, counts) == pytest.approx(1.0625)
+
+
+def test_the_auxiliary_loss_balances_a_learned_router() -> None:
+    """Through the network's own mean probabilities; without the loss nothing moves."""
+    config = ModelConfig(
+        vocab_size=40, hidden_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=2, head_dim=16, num_experts=4, moe_intermediate_size=16,
+        router_hidden_size=16, initializer_range=0.3,
+    )  # fmt: skip
+    ids = torch.randint(0, 40, (400,), generator=torch.Generator().manual_seed(0))
+
+    def entropy(coefficient: float) -> tuple[float, float]:
+        model = ZayaForCausalLM(config).initialise(0)
+        optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+        seen = []
+        for _ in range(60):
+            out = model(ids, Layout.of([400]))
+            counts = torch.stack([torch.bincount(c, minlength=4) for c in out.experts_NL.T])
+            seen.append(load_metrics(counts)["load_entropy"])
+            assert out.mean_prob_LE is not None
+            (coefficient * auxiliary_loss(out.mean_prob_LE, counts)).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return seen[0], sum(seen[-10:]) / 10
+
+    before, after = entropy(1.0)
+    assert after > before + 0.1
+    before, after = entropy(0.0)  # negative control
+    assert after == pytest.approx(before)

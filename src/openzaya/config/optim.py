@@ -69,9 +69,12 @@ class ScheduleConfig(Config):
 class BalanceConfig(Config):
     """How the routers' selection biases follow the load (report arXiv 2605.05365, balancing)."""
 
-    kind: Literal["adamw", "sign", "off"] = "adamw"
-    """adamw is ZAYA1's; sign is DeepSeek's (arXiv 2408.15664); off freezes them, as in RL."""
+    kind: Literal["adamw", "sign", "aux", "off"] = "adamw"
+    """adamw is ZAYA1's; sign is DeepSeek's (arXiv 2408.15664); aux leaves the biases alone and adds
+    the Switch Transformer's loss (arXiv 2101.03961); off does neither, as in RL."""
     lr: PositiveFloat = 1e-3
     """In units of routing probability per step. Unpublished; 1e-3 is what Primus uses."""
     betas: tuple[Beta, Beta] = (0.9, 0.999)
     eps: PositiveFloat = 1e-8
+    aux_coefficient: PositiveFloat = 1e-2
+    """Weight of the auxiliary loss beside the cross-entropy; other kinds ignore it."""

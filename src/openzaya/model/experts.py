@@ -70,7 +70,8 @@ class Experts(nn.Module):
         """`x_ND` sorted by expert, `count_E` tokens each, gate probabilities `weight_N`.
 
         The gate multiplies the F-wide activation, not the D-wide output: the same product, less
-        memory traffic. With `hf` numerics it multiplies, and rounds, after the product. Rows beyond the last expert's (the skip class) come back undefined on CUDA.
+        memory traffic. With `hf` numerics it multiplies, and rounds, after the product.
+        Rows beyond the last expert's (the skip class) come back undefined on CUDA.
         """
         if self.hf:
             return self._run(x_ND, torch.ones_like(weight_N), count_E) * weight_N[:, None]

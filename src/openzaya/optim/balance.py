@@ -37,7 +37,7 @@ class BiasBalancer:
         `biases` is (L, E) or the model's list of L rows. Columns beyond E (the skip class) belong
         to no expert: they neither count as load nor move.
         """
-        if self.cfg.kind == "off":
+        if self.cfg.kind in ("off", "aux"):
             return
         shape = self.first_LE.shape
         assert len(biases) == shape[0] and counts_LE.shape[0] == shape[0]
@@ -71,6 +71,16 @@ class BiasBalancer:
         self.second_LE.copy_(state["second_LE"])
 
 
+def auxiliary_loss(mean_prob_LE: Tensor, counts_LE: Tensor) -> Tensor:
+    """E * sum_e p_e P_e, mean over layers: 1 when balanced (Switch Transformer, arXiv 2101.03961).
+
+    `mean_prob_LE` are the routers' mean probabilities, with gradient; `counts_LE` the loads.
+    Columns beyond the experts (the skip class) must be cut off both.
+    """
+    share_LE = counts_LE / counts_LE.sum(1, keepdim=True).clamp(min=1)
+    return counts_LE.shape[1] * (share_LE.to(mean_prob_LE) * mean_prob_LE).sum(1).mean()
+
+
 def _pseudo_gradient(counts_LE: Tensor) -> Tensor:
     """p_e - 1/E per layer, fp32. The numerator is an exact integer: AdamW ignores the size of a
     gradient, so rounding noise at perfect balance would otherwise move the biases."""
@@ -83,7 +93,7 @@ def _pseudo_gradient(counts_LE: Tensor) -> Tensor:
 
 
 def load_metrics(counts_LE: Tensor) -> dict[str, Any]:
-    """How even integer loads (L, E) are; pass real experts only.
+    """How even integer loads (L, E) are, per layer and together; pass real experts only.
 
     Entropy is H(p)/ln E: 1 is perfect, 0 is a single expert. `dead_experts` had no token, all
     layers together. `largest_load` is the largest share of an expert in its layer; 1/E is perfect.
@@ -94,5 +104,7 @@ def load_metrics(counts_LE: Tensor) -> dict[str, Any]:
         "load_entropy": entropy_L.mean().item(),
         "load_entropy_per_layer": entropy_L.tolist(),
         "dead_experts": int((counts_LE == 0).sum()),
+        "dead_experts_per_layer": (counts_LE == 0).sum(1).tolist(),
         "largest_load": p_LE.max().item(),
+        "largest_load_per_layer": p_LE.amax(1).tolist(),
     }

@@ -12,7 +12,7 @@ from openzaya.engine import Engine, EngineSampler
 from openzaya.envs import WorkedEnvironment
 from openzaya.model.checkpoint import load_model
 from openzaya.model.zaya import ZayaForCausalLM
-from openzaya.optim.balance import BiasBalancer, load_metrics
+from openzaya.optim.balance import BiasBalancer, auxiliary_loss, load_metrics
 from openzaya.optim.groups import build_optimizers
 from openzaya.optim.schedule import lr_factor
 from openzaya.run_dir import RunDir
@@ -79,15 +79,21 @@ class Trainer:
         batch = self.source.batch(self.step)
         stream = Stream.of(batch.examples)
         loss, out = next_token_loss(self.model, stream)
-        loss.backward()
         counts_LE = expert_counts(out.experts_NL, self.model.config.router_classes)
+        experts = self.model.config.num_experts
+        objective = loss
+        if self.config.balance.kind == "aux":
+            assert out.mean_prob_LE is not None
+            aux = auxiliary_loss(out.mean_prob_LE[:, :experts], counts_LE[:, :experts])
+            objective = loss + self.config.balance.aux_coefficient * aux
+        objective.backward()
         factor = lr_factor(self.step, self.config.steps, self.config.schedule)
         norm = self.optimizers.step(factor, counts_LE)
         self.balancer.update(self.model.balancing_biases, counts_LE)
         self.step += 1
         self.tokens += stream.layout.tokens
         seconds = time.perf_counter() - started
-        real_LE = counts_LE[:, : self.model.config.num_experts]
+        real_LE = counts_LE[:, :experts]
         self.run.log(
             self.step,
             loss=loss.item(),
