@@ -6,6 +6,7 @@ together (tests/kernels).
 """
 
 from openzaya.kernels.build import library
+from openzaya.kernels.memory import keep_freed_memory
 from openzaya.kernels.ops import (
     attention,
     attention_cached,
@@ -19,6 +20,7 @@ from openzaya.kernels.ops import (
 __all__ = [
     "attention",
     "attention_cached",
+    "keep_freed_memory",
     "library",
     "mix",
     "residual_merge",

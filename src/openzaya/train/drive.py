@@ -10,6 +10,7 @@ import torch
 
 from openzaya.config.rl import RLConfig
 from openzaya.config.train import TrainConfig
+from openzaya.kernels import keep_freed_memory
 from openzaya.run_dir import RunDir
 
 OnStep = Callable[[int, float], None]
@@ -54,6 +55,7 @@ class StageResult:
 def drive(stage: Stage, on_step: OnStep | None = None) -> StageResult:
     """Step, evaluate and save until the steps are done or the validation trigger fires."""
     torch.use_deterministic_algorithms(True)
+    keep_freed_memory()
     config, run = stage.config, stage.run
     # A run killed between its last checkpoint and its result knows the verdict from its metrics.
     accuracy = run.last("dev_accuracy", stage.step) or 0.0
