@@ -76,8 +76,8 @@ class Ours:
     def prefill(self, ids: torch.Tensor) -> DecodeState:
         """ids (length)."""
         state = DecodeState.empty(self.config, 1, len(ids) + 64, self.dtype, self.device)
-        out = self.model(ids, Layout.of([len(ids)], device=self.device), state)
-        self.model.logits(out.hidden_ND[-1:])
+        layout = Layout.of([len(ids)], device=self.device)
+        self.model.logits(self.model(ids, layout, state, last_only=True).hidden_ND)
         return state
 
     @torch.inference_mode()

@@ -100,6 +100,16 @@ def test_residual_merge() -> None:
     assert error < 2e-6
 
 
+def test_merge_norm() -> None:
+    def definition(b: Tensor, r: Tensor, *v: Tensor) -> tuple[Tensor, Tensor]:
+        merged = (b + v[1]) * v[0] + (r + v[3]) * v[2]
+        return merged, F.rms_norm(merged, (64,), v[4], 1e-5)
+
+    inputs = [torch.randn(200, 64), torch.randn(200, 64), *(torch.randn(64) for _ in range(5))]
+    kernel = lambda b, r, *v: kernels.merge_norm(b, r, 1e-5, *v)  # noqa: E731
+    assert compare(kernel, definition, inputs) < 3e-6
+
+
 @pytest.mark.parametrize("scale", [1.0, 60.0], ids=["usual", "saturated"])
 def test_swiglu(scale: float) -> None:
     def definition(hidden: Tensor, weight: Tensor) -> Tensor:

@@ -184,6 +184,29 @@ def test_any_schedule_equals_the_full_forward(
 
 
 @torch.no_grad()
+def test_last_only_is_the_last_row_and_the_whole_state(model: ZayaForCausalLM) -> None:
+    tokens, chunks = ids(40), [[7, 1, 12], [5, 3, 1]]
+    states = [DecodeState.empty(model.config, 3, 40) for _ in range(2)]
+    at = 0
+    for lengths in chunks:
+        n = sum(lengths)
+        full, last = (
+            model(tokens[at : at + n], Layout.of(lengths, s.lengths), s, last_only=only)
+            for s, only in zip(states, (False, True), strict=True)
+        )
+        ends = torch.tensor(lengths).cumsum(0) - 1
+        assert last.hidden_ND.shape[0] == 3
+        gap = (full.hidden_ND[ends] - last.hidden_ND).abs().max()
+        assert gap < 5e-6 * full.hidden_ND.abs().max()
+        assert torch.equal(full.experts_NL[ends], last.experts_NL)
+        at += n
+    for a, b in zip(states[0].layers, states[1].layers, strict=True):
+        assert torch.allclose(a.k_BGTK, b.k_BGTK, atol=1e-5)
+        assert torch.allclose(a.conv_B2C, b.conv_B2C, atol=1e-5)
+        assert torch.allclose(a.value_B, b.value_B, atol=1e-5)
+
+
+@torch.no_grad()
 def test_forgotten_state_is_seen() -> None:
     """Negative control: keys and values alone do not continue a sequence."""
     model, tokens = build(), ids(12)

@@ -98,14 +98,14 @@ class Engine:
         layout = Layout.of([len(p) for p in distinct])
         state = DecodeState.empty(self.model.config, len(distinct), room)
         ids = torch.tensor([t for prompt in distinct for t in prompt])
-        out = self.model(ids, layout, state)
+        out = self.model(ids, layout, state, last_only=not capture)
         if capture:
             chunks = np.split(out.experts_NL.to(torch.uint8).numpy(), layout.start_B[1:].tolist())
             for s in wave:
                 s.experts.append(chunks[row_of[s.prompt]])
-        ends = layout.start_B + torch.tensor(layout.lengths) - 1
+        hidden = out.hidden_ND[layout.last_B] if capture else out.hidden_ND
         rows = [row_of[s.prompt] for s in wave]
-        logits = self.model.logits(out.hidden_ND[ends])[rows]
+        logits = self.model.logits(hidden)[rows]
         return (state.select(rows) if len(distinct) < len(wave) else state), logits
 
     def _draw(self, live: list[Running], logits: torch.Tensor) -> torch.Tensor:

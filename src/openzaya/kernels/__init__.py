@@ -10,6 +10,7 @@ from openzaya.kernels.memory import keep_freed_memory
 from openzaya.kernels.ops import (
     attention,
     attention_cached,
+    merge_norm,
     mix,
     residual_merge,
     rms_norm,
@@ -22,6 +23,7 @@ __all__ = [
     "attention_cached",
     "keep_freed_memory",
     "library",
+    "merge_norm",
     "mix",
     "residual_merge",
     "rms_norm",

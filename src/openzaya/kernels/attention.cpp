@@ -5,7 +5,9 @@
 // Keys of a segment never meet queries of another: there is no padding and no mask tensor.
 // Online softmax over key blocks (Milakov and Gimelshein 2018; Dao et al. 2022); backward
 // recomputes the probabilities from the saved log-sum-exp (Dao 2023). Scores and log-sum-exps are
-// in units of log 2: the scale of the queries carries log2(e), and 2^x is cheaper than e^x.
+// in units of log 2: the scale of the queries carries log2(e), and 2^x is cheaper than e^x. Where
+// |q| |k| bounds all scores of a row closely enough, as QK norm makes sure, the bound replaces the
+// running maximum: any shift gives the same softmax as long as nothing over- or underflows.
 #include <algorithm>
 #include <cmath>
 #include <new>
@@ -17,6 +19,7 @@ namespace {
 
 constexpr int BM = 48;   // query rows of a block: a multiple of MR
 constexpr int BN = 512;  // keys of a block: a multiple of PANEL
+constexpr float SAFE = 50.f;  // scores within +-50: shifted by the bound they stay above 2^-100
 constexpr float LOG2E = 1.44269504088896341f;
 
 struct Shape {
@@ -49,6 +52,12 @@ void against_panels(int M, int keys, int64_t ahead, int dim, const float *A, con
         int m = (int)std::max<int64_t>(0, n - ahead + 1) / MR * MR;  // first row that sees key n
         if (m < M) product(M - m, PANEL, dim, A + m * dim, dim, 1, panel, PANEL, C + m * ldc + n, ldc, false);
     }
+}
+
+float squares(const float *x, int dim) {
+    vec acc = splat(0);
+    for (int d = 0; d < dim; d += VL) acc += load(x + d) * load(x + d);
+    return sum(acc);
 }
 
 int64_t round_up(int64_t n, int64_t step) { return (n + step - 1) / step * step; }
@@ -98,6 +107,7 @@ void attention_forward(const float *q, int64_t q_row, const float *k, const floa
     Shape s{segments, heads, groups, dim, window, q_start, q_len, k_start, k_len};
     auto panels_at = panel_offsets(s);
     float *panels = shared.get(panels_at.back());
+    std::vector<float> longest(segments * groups);  // norm of the longest key
     const float scale = 1.f / std::sqrt((float)dim);
     std::vector<Task> tasks;
     for (int b = 0; b < segments; b++)
@@ -115,7 +125,11 @@ void attention_forward(const float *q, int64_t q_row, const float *k, const floa
 #pragma omp for schedule(dynamic, 1)
         for (int i = 0; i < segments * groups; i++) {
             int b = i / groups, g = i % groups;
-            pack(k + k_start[b] * k_row + g * k_group, k_row, k_len[b], dim, panels + panels_at[i]);
+            const float *keys = k + k_start[b] * k_row + g * k_group;
+            pack(keys, k_row, k_len[b], dim, panels + panels_at[i]);
+            float most = 0;
+            for (int64_t t = 0; t < k_len[b]; t++) most = std::max(most, squares(keys + t * k_row, dim));
+            longest[i] = std::sqrt(most);
         }
         float *S = scratch.get((size_t)BM * BN + 2 * (size_t)BM * dim);
         float *Q = S + (size_t)BM * BN, *O = Q + (size_t)BM * dim;
@@ -129,11 +143,15 @@ void attention_forward(const float *q, int64_t q_row, const float *k, const floa
             const float *kt = panels + panels_at[b * groups + g];
             const float *values = v + k_start[b] * v_row + g * v_group;
             float top[BM], total[BM];
+            bool bounded = true;
             for (int m = 0; m < M; m++) {
                 const float *from = q + (row0 + m) * q_row + (int64_t)h * dim;
                 for (int d = 0; d < dim; d++) Q[m * dim + d] = from[d] * (scale * LOG2E);
-                top[m] = -INFINITY, total[m] = 0;
+                top[m] = std::sqrt(squares(Q + m * dim, dim)) * longest[b * groups + g];
+                total[m] = 0;
+                bounded = bounded && top[m] < SAFE;  // false for nan too
             }
+            if (!bounded) std::fill(top, top + M, -INFINITY);
             std::memset(O, 0, (size_t)M * dim * sizeof(float));
             int64_t oldest = window ? std::max<int64_t>(0, first - window + 1) / PANEL * PANEL : 0;
             for (int64_t j = oldest; j < first + M; j += BN) {
@@ -151,9 +169,13 @@ void attention_forward(const float *q, int64_t q_row, const float *k, const floa
                     const int begin = low / VL * VL, end = (int)round_up(high, VL);
                     for (int c = begin; c < low; c++) row[c] = -INFINITY;
                     for (int c = high; c < end; c++) row[c] = -INFINITY;
-                    vec best = load(row + begin);
-                    for (int c = begin + VL; c < end; c += VL) best = maximum(best, load(row + c));
-                    const float m_new = std::max(top[m], largest(best));
+                    float m_new = top[m];
+                    if (!bounded) {
+                        vec best = load(row + begin);
+                        for (int c = begin + VL; c < end; c += VL)
+                            best = maximum(best, load(row + c));
+                        m_new = std::max(m_new, largest(best));
+                    }
                     vec sums = splat(0);
                     for (int c = begin; c < end; c += VL) {
                         vec p = power_of_two(load(row + c) - m_new);
@@ -162,7 +184,7 @@ void attention_forward(const float *q, int64_t q_row, const float *k, const floa
                     }
                     std::memset(row, 0, begin * sizeof(float));
                     if (end < keys) std::memset(row + end, 0, (keys - end) * sizeof(float));
-                    float rescale = total[m] ? std::exp2(top[m] - m_new) : 0.f;
+                    const float rescale = bounded ? 1.f : total[m] ? std::exp2(top[m] - m_new) : 0.f;
                     if (rescale != 1.f)
                         for (int d = 0; d < dim; d += VL)
                             store(O + m * dim + d, load(O + m * dim + d) * rescale);

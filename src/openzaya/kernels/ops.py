@@ -97,6 +97,45 @@ def residual_merge(
     return _Merge.apply(branch, residual, hs, hb, rs, rb)  # type: ignore[no-any-return]
 
 
+class _MergeNorm(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, branch: Tensor, residual: Tensor, eps: float, *vectors: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        branch, residual = branch.contiguous(), residual.contiguous()
+        out, y = torch.empty_like(residual), torch.empty_like(residual)
+        rows, width = out.shape
+        inverse = out.new_empty(rows)
+        sizes = (c_int64(rows), c_int(width), c_float(eps))
+        _call("merge_norm_forward", branch, residual, *vectors, out, y, inverse, *sizes)
+        ctx.save_for_backward(branch, residual, *vectors, out, inverse)
+        return out, y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        branch, residual, *vectors, out, inverse = ctx.saved_tensors
+        dbranch, dresidual = torch.empty_like(branch), torch.empty_like(residual)
+        rows, width = branch.shape
+        dvectors = branch.new_empty(5, width)
+        dout, dy = (g.contiguous() for g in grads)
+        _call(
+            "merge_norm_backward", branch, residual, *vectors, out, inverse, dout, dy,
+            dbranch, dresidual, dvectors, c_int64(rows), c_int(width),
+        )  # fmt: skip
+        return dbranch, dresidual, None, *dvectors.unbind(0)
+
+
+def merge_norm(
+    branch_ND: Tensor, residual_ND: Tensor, eps: float, *vectors: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`residual_merge`, and `rms_norm` of it; `vectors` are hs, hb, rs, rb and the norm's weight.
+
+    One pass backward, where both gradients of the merged stream meet.
+    """
+    return _MergeNorm.apply(branch_ND, residual_ND, eps, *vectors)  # type: ignore[no-any-return]
+
+
 class _SwiGLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, weight: Tensor) -> Tensor:

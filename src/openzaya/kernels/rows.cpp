@@ -110,6 +110,74 @@ void merge_backward(const float *branch, const float *residual, const float *hs,
     }
 }
 
+// The merge and the norm that reads it: out as above, y = rms_norm(out; w). Both are kept.
+void merge_norm_forward(const float *branch, const float *residual, const float *hs,
+                        const float *hb, const float *rs, const float *rb, const float *w,
+                        float *out, float *y, float *inverse, int64_t rows, int width, float eps,
+                        int threads) {
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t n = 0; n < rows; n++) {
+        float *merged = out + n * width;
+        vec squares = splat(0);
+        for (int d = 0; d < width; d += VL) {
+            vec x = (load(branch + n * width + d) + load(hb + d)) * load(hs + d) +
+                    (load(residual + n * width + d) + load(rb + d)) * load(rs + d);
+            store(merged + d, x);
+            squares += x * x;
+        }
+        const float r = 1.f / std::sqrt(sum(squares) / width + eps);
+        inverse[n] = r;
+        for (int d = 0; d < width; d += VL)
+            store(y + n * width + d, load(merged + d) * r * load(w + d));
+    }
+}
+
+// dout reaches the merge directly, dy through the norm. dvectors (5, width): hs, hb, rs, rb, w.
+void merge_norm_backward(const float *branch, const float *residual, const float *hs,
+                         const float *hb, const float *rs, const float *rb, const float *w,
+                         const float *merged, const float *inverse, const float *dout,
+                         const float *dy, float *dbranch, float *dresidual, float *dvectors,
+                         int64_t rows, int width, int threads) {
+    const int64_t groups = groups_of(rows), stride = 4 * (int64_t)width;
+    std::vector<float> partial(groups * stride, 0.f);
+#pragma omp parallel for num_threads(threads) schedule(static)
+    for (int64_t g = 0; g < groups; g++) {
+        float *total = partial.data() + g * stride, *by_branch = total + width;
+        float *by_residual = by_branch + width, *by_norm = by_residual + width;
+        for (int64_t n = g * GROUP; n < std::min(rows, (g + 1) * GROUP); n++) {
+            const float *x = merged + n * width, *grad_y = dy + n * width;
+            const float r = inverse[n];
+            vec dots = splat(0);
+            for (int d = 0; d < width; d += VL) {
+                vec normed = load(x + d) * r;
+                store(by_norm + d, load(by_norm + d) + load(grad_y + d) * normed);
+                dots += load(grad_y + d) * load(w + d) * normed;
+            }
+            const float mean = sum(dots) / width;
+            for (int d = 0; d < width; d += VL) {
+                const int64_t at = n * width + d;
+                vec grad = load(dout + at) +
+                           (load(grad_y + d) * load(w + d) - load(x + d) * (r * mean)) * r;
+                store(dbranch + at, grad * load(hs + d));
+                store(dresidual + at, grad * load(rs + d));
+                store(total + d, load(total + d) + grad);
+                store(by_branch + d, load(by_branch + d) + grad * (load(branch + at) + load(hb + d)));
+                store(by_residual + d,
+                      load(by_residual + d) + grad * (load(residual + at) + load(rb + d)));
+            }
+        }
+    }
+    std::vector<float> sums(stride);
+    gather_groups(partial.data(), groups, stride, stride, sums.data());
+    for (int d = 0; d < width; d++) {
+        dvectors[d] = sums[width + d];
+        dvectors[width + d] = sums[d] * hs[d];
+        dvectors[2 * width + d] = sums[2 * width + d];
+        dvectors[3 * width + d] = sums[d] * rs[d];
+        dvectors[4 * width + d] = sums[3 * width + d];
+    }
+}
+
 // act = silu(gate) * up * weight[row], for pre-activations (N, 2F) = [gate | up].
 void swiglu_forward(const float *hidden, const float *weight, float *act, int64_t rows, int width,
                     int threads) {

@@ -75,12 +75,18 @@ class CCA(nn.Module):
         self.window = config.sliding_window if layer in config.sliding_layers else None
         self.hf = config.numerics == "hf"
 
-    def forward(self, x_ND: Tensor, layout: Layout, rope: Rope, state: LayerState | None) -> Tensor:
+    def forward(
+        self, x_ND: Tensor, layout: Layout, rope: Rope, state: LayerState | None, last_only: bool
+    ) -> Tensor:
+        """`last_only`: all tokens are stored, but only each segment's last one attends."""
         weights = self.qkv_proj.mix_weights(self.qk_norm.temp)
         q, k, v = mix(self.qkv_proj(x_ND), weights, layout, rope, state, self.hf)
         if state is not None:
             state.append(k, v, layout)
-        if state is None or layout.is_fresh:
+        if last_only:
+            assert state is not None
+            heads = attend_cached(q[layout.last_B], layout.last_tokens, state, self.window)
+        elif state is None or layout.is_fresh:
             heads = attend(q, k, v, layout, self.window)
         else:
             heads = attend_cached(q, layout, state, self.window)

@@ -99,6 +99,12 @@ class Layout:
         return (self.start_B + self.length_B - 1).to(self.device)
 
     @lazy
+    def last_tokens(self) -> Layout:
+        """Each segment's last token as a step of its own, all before it stored."""
+        stored = [n + p - 1 for n, p in zip(self.lengths, self.past, strict=True)]
+        return Layout.of([1] * len(stored), stored, self.device)
+
+    @lazy
     def edge_B(self) -> Tensor:
         """Starts of the segments and the end of the last, int32: B + 1 values."""
         edges = torch.nn.functional.pad(torch.cumsum(self.length_B, 0), (1, 0))

@@ -53,3 +53,17 @@ class ResidualScale(nn.Module):
         if not self.hf:
             branch_ND, hs, hb = branch_ND.float(), hs.float(), hb.float()
         return (branch_ND + hb) * hs + (residual_ND + rb) * rs
+
+
+def merge_and_norm(
+    scale: ResidualScale, norm: RMSNorm, branch_ND: Tensor, residual_ND: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The merged residual stream and its norm: what follows attention, in one pass on a CPU."""
+    vectors = (
+        scale.hidden_states_scale, scale.hidden_states_bias, scale.residual_scale,
+        scale.residual_bias, norm.weight,
+    )  # fmt: skip
+    if kernels.usable(branch_ND, residual_ND, *vectors, lanes=(norm.weight.shape[0],)):
+        return kernels.merge_norm(branch_ND, residual_ND, norm.eps, *vectors)
+    merged_ND = scale(branch_ND, residual_ND)
+    return merged_ND, norm(merged_ND)

@@ -12,7 +12,7 @@ from openzaya.config.model import ModelConfig
 from openzaya.model.cca import CCA
 from openzaya.model.experts import MoE
 from openzaya.model.layout import Layout
-from openzaya.model.norm import ResidualScale, RMSNorm
+from openzaya.model.norm import ResidualScale, RMSNorm, merge_and_norm
 from openzaya.model.rope import Rope, rope_tables
 from openzaya.model.router import Routing
 from openzaya.model.state import DecodeState, LayerState
@@ -51,10 +51,17 @@ class Block(nn.Module):
         rope: Rope,
         state: LayerState | None,
         replay_N: Tensor | None,
+        last_only: bool,
     ) -> tuple[Tensor, Routing]:
-        attended = self.self_attn(self.input_layernorm(residual_ND), layout, rope, state)
-        residual_ND = self.post_attention_residual_scale(attended, residual_ND)
-        x_ND = self.post_attention_layernorm(residual_ND)
+        """`last_only`: rows after attention are the segments' last tokens."""
+        x_ND = self.input_layernorm(residual_ND)
+        attended = self.self_attn(x_ND, layout, rope, state, last_only)
+        if last_only:
+            residual_ND = residual_ND[layout.last_B]
+            router_NR = None if router_NR is None else router_NR[layout.last_B]
+        residual_ND, x_ND = merge_and_norm(
+            self.post_attention_residual_scale, self.post_attention_layernorm, attended, residual_ND
+        )
         mixed, routing = self.mlp(x_ND, router_NR, replay_N)
         residual_ND = self.post_mlp_residual_scale(mixed, residual_ND)
         return residual_ND, routing
@@ -81,26 +88,33 @@ class ZayaModel(nn.Module):
         layout: Layout,
         state: DecodeState | None = None,
         replay_NL: Tensor | None = None,
+        last_only: bool = False,
     ) -> ModelOutput:
         embedded = self.embed_tokens(ids_N) + self.input_hidden_states_bias
         residual_ND = (embedded * self.input_hidden_states_scale).float()
         ropes = rope_tables(self.config, layout.position_N)
         router_NR: Tensor | None = None
         routings: list[Routing] = []
+        last_only = last_only and not layout.is_decode
+        assert not last_only or (state is not None and replay_NL is None)
         for i, block in enumerate(self.layers):
             layer_state = state.layers[i] if state is not None else None
             replay_N = replay_NL[:, i] if replay_NL is not None else None
             residual_ND, routing = block(
-                residual_ND, router_NR, layout, ropes[i], layer_state, replay_N
-            )
+                residual_ND, router_NR, layout, ropes[i], layer_state, replay_N,
+                last_only and i + 1 == len(self.layers),
+            )  # fmt: skip
             router_NR = routing.latent_NR
             routings.append(routing)
         if state is not None:
             state.lengths = [n + p for n, p in zip(layout.lengths, layout.past, strict=True)]
         means = [r.mean_prob_E for r in routings if r.mean_prob_E is not None]
+        choices = [r.choice_N for r in routings]
+        if last_only:
+            choices = [*(c[layout.last_B] for c in choices[:-1]), choices[-1]]
         return ModelOutput(
             self.norm(residual_ND),
-            torch.stack([r.choice_N for r in routings], dim=1),
+            torch.stack(choices, dim=1),
             torch.stack(means) if means else None,
         )
 
@@ -126,12 +140,15 @@ class ZayaForCausalLM(nn.Module):
         layout: Layout,
         state: DecodeState | None = None,
         replay_NL: Tensor | None = None,
+        last_only: bool = False,
     ) -> ModelOutput:
         """Hidden states for `logits`. With `state`, segment b continues row b of it in place.
 
         `replay_NL` (tokens, layers) pins every router choice to indices seen elsewhere.
+        `last_only` (with a state) returns only each segment's last row, and spares the last layer
+        the work on all others: what a prefill needs.
         """
-        return self.model(ids_N, layout, state, replay_NL)
+        return self.model(ids_N, layout, state, replay_NL, last_only)
 
     def logits(self, hidden_ND: Tensor) -> Tensor:
         """fp32 logits through the tied embedding. Pass only the rows you need."""
