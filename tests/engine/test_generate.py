@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
@@ -103,3 +105,16 @@ def test_uniforms_are_uniform_and_independent() -> None:
     b = uniforms(np.arange(50_000), np.ones(50_000, dtype=np.int64))
     assert abs(a.mean() - 0.5) < 0.01 and abs(np.corrcoef(a, b)[0, 1]) < 0.02
     assert abs(np.corrcoef(a[:-1], a[1:])[0, 1]) < 0.02
+
+
+def test_half_precision_weights_generate(model: ZayaForCausalLM) -> None:
+    """Keys, values and weights in bf16; the CCA context and the logits stay fp32."""
+    half = copy.deepcopy(model).to(torch.bfloat16)
+    for block, bias in zip(half.model.layers, model.balancing_biases, strict=True):
+        block.mlp.gate.balancing_biases = bias
+    half.tie()
+    prompts, params = [[1, 5, 7, 9], [3] * 12], [SamplingParams(8, seed=i) for i in range(2)]
+    done = Engine(half, end_id=-1).generate(prompts, params)
+    full = Engine(model, end_id=-1).generate(prompts, params)
+    for a, b in zip(done, full, strict=True):
+        assert len(a.tokens) == 8 and abs(a.logprobs[0] - b.logprobs[0]) < 0.3

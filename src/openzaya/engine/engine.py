@@ -96,7 +96,8 @@ class Engine:
         row_of = {prompt: row for row, prompt in enumerate(distinct)}
         room = max(len(s.prompt) + s.params.max_tokens for s in wave)
         layout = Layout.of([len(p) for p in distinct])
-        state = DecodeState.empty(self.model.config, len(distinct), room)
+        kind = self.model.model.embed_tokens.weight.dtype
+        state = DecodeState.empty(self.model.config, len(distinct), room, kind)
         ids = torch.tensor([t for prompt in distinct for t in prompt])
         out = self.model(ids, layout, state, last_only=not capture)
         if capture:

@@ -17,6 +17,9 @@ from openzaya.model.rope import Rope, rope_tables
 from openzaya.model.router import Routing
 from openzaya.model.state import DecodeState, LayerState
 
+VOCABULARY_ROWS = 16384
+"""Rows of a half-precision head that are converted to fp32 at one time."""
+
 
 @dataclass(slots=True)
 class ModelOutput:
@@ -154,7 +157,12 @@ class ZayaForCausalLM(nn.Module):
         """fp32 logits through the tied embedding. Pass only the rows you need."""
         if self.config.numerics == "hf":
             return self.lm_head(hidden_ND).float()
-        return F.linear(hidden_ND.float(), self.lm_head.weight.float())
+        hidden_ND, weight_VD = hidden_ND.float(), self.lm_head.weight
+        if weight_VD.dtype == torch.float32:
+            return F.linear(hidden_ND, weight_VD)
+        # In pieces: the whole head in fp32 would be the largest tensor of the model.
+        pieces = weight_VD.split(VOCABULARY_ROWS)
+        return torch.cat([F.linear(hidden_ND, piece.float()) for piece in pieces], dim=-1)
 
     @property
     def balancing_biases(self) -> list[Tensor]:
