@@ -6,7 +6,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install test test-all check demo bench clean
+.PHONY: help install peer test test-all check demo bench clean
 
 help:  ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +27,11 @@ $(STAMP): pyproject.toml constraints/cpu.txt
 test: install  ## run the tests
 	$(BIN)/pytest -n 2 $(ARGS)
 
-test-all: install  ## run all tests, also the slow ones and those that need a GPU or a network
+test-all: peer  ## run all tests: also the slow ones, those with a GPU, a network or peers' software
 	$(BIN)/pytest -m '' $(ARGS)
+
+peer: install  ## install what tests and benchmarks compare us with
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints/cpu.txt -e '.[dev,peer]'
 
 check: install  ## lint, format, types and import layers
 	$(BIN)/ruff check .
@@ -39,7 +42,7 @@ check: install  ## lint, format, types and import layers
 demo: install  ## train, reinforce and solve on this machine: the whole system at small size
 	$(BIN)/zaya demo $(ARGS)
 
-bench: install  ## run every benchmark at reduced size
+bench: peer  ## run every benchmark at reduced size
 	@for file in bench/*.py; do echo "== $$file"; $(BIN)/python $$file --quick || exit 1; done
 
 clean:  ## remove caches and build output; .venv and runs stay
