@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import subprocess
 import sys
@@ -70,6 +69,14 @@ def write(folder: Path, layers: int) -> float:
     return total / 1e9
 
 
+def peak_rss() -> float:
+    """Largest resident set of this process so far in bytes. getrusage would count the parent's."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    raise SystemExit("no /proc/self/status here: peak memory is measured on Linux only")
+
+
 def generate(folder: Path) -> None:
     """Child process: load, generate, print what it took."""
     started = time.perf_counter()
@@ -82,7 +89,7 @@ def generate(folder: Path) -> None:
     done = engine.generate([prompt], [SamplingParams(TOKENS, seed=1)])
     finished = time.perf_counter()
     assert len(done[0].tokens) == TOKENS and done[0].tokens[:1] == first[0].tokens
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    peak = peak_rss() / 1e9
     took = (loaded - started, warm - loaded, finished - warm)
     print(json.dumps({"peak_gb": peak, "load_s": took[0], "cold_s": took[1], "warm_s": took[2]}))
 

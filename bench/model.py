@@ -16,12 +16,12 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -232,33 +232,36 @@ def compare(
     return {"ratio": ratio, "fraction": fraction, **speed}
 
 
+def peak_rss() -> float:
+    """Largest resident set of this process so far in bytes. getrusage would count the parent's."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmHWM"):
+            return int(line.split()[1]) * 1024
+    raise SystemExit("no /proc/self/status here: peak memory is measured on Linux only")
+
+
 def peak(side: str, workload: str, config: ModelConfig) -> None:
-    """Child process: the largest growth of the resident set over a workload, in MB."""
+    """Child process: how far the resident set grows over a workload, in MB, weights included."""
+    if side == "theirs":
+        from transformers import ZayaForCausalLM as _
+    before = peak_rss()
     ids = torch.randint(1, config.vocab_size, (ROWS * LENGTH,))
     adam = workload == "train"
     if side == "ours":
         built: Ours | Theirs = Ours(config, torch.float32, "cpu", adam)
     else:
-        import transformers  # noqa: F401  (its own size is not the model's)
-
         built = Theirs(config, torch.float32, "cpu", adam, "grouped_mm")
-    for _ in range(2):
+    for _ in range(3):
         getattr(built, workload)(ids.view(ROWS, LENGTH) if adam else ids)
-    weights = sum(p.numel() * 4 for p in built.model.parameters())
-    print(json.dumps([resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3, weights / 1e6]))
+    print((peak_rss() - before) / 1e6)
 
 
 def memory(workload: str) -> dict[str, float]:
-    """Peak resident set in MB of both sides; what importing each takes is subtracted."""
+    """Peak memory in MB of both sides, each in a process of its own."""
     out = {}
     for side in ("ours", "theirs"):
-        module = (
-            "openzaya.train.loss" if side == "ours" else "transformers.models.zaya.modeling_zaya"
-        )
-        probe = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3)"
-        base = subprocess.check_output([sys.executable, "-c", f"import {module}; {probe}"])
-        line = subprocess.check_output([sys.executable, __file__, "--peak", side, workload])
-        out[side] = json.loads(line)[0] - float(base)
+        command = [sys.executable, __file__, "--peak", side, workload]
+        out[side] = float(subprocess.check_output(command).splitlines()[-1])
     print(f"peak memory, {workload}: ours {out['ours']:.0f} MB, theirs {out['theirs']:.0f} MB")
     return out
 

@@ -232,6 +232,15 @@ def _in_double(function: Callable[..., tuple[Tensor, ...]]) -> Callable[..., tup
     return run
 
 
+@pytest.mark.parametrize("classes", [1, 5, 17])
+def test_sort_by_class(classes: int) -> None:
+    choice = torch.randint(0, classes, (300,))
+    order, inverse, count = kernels.sort_by_class(choice, classes + 1)
+    assert torch.equal(order, torch.argsort(choice, stable=True))
+    assert torch.equal(order[inverse], torch.arange(300))
+    assert torch.equal(count, torch.bincount(choice, minlength=classes + 1))
+
+
 def test_results_do_not_depend_on_the_number_of_threads() -> None:
     layout = Layout.of(LENGTHS)
     q, k, v = (t.requires_grad_() for t in heads(4, 2, 32))

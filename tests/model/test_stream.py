@@ -95,6 +95,14 @@ def test_any_packing_equals_separate(lengths: list[int], variant: dict[str, obje
     check_packing(build(**variant), lengths)
 
 
+def test_without_gradient_nothing_changes(model: ZayaForCausalLM) -> None:
+    """Long streams take other routes through the projections when nothing learns."""
+    tokens = ids(300)
+    learning = logits(model, tokens, [300])
+    with torch.no_grad():
+        assert (logits(model, tokens, [300]) - learning).abs().max() < 2e-6 * learning.abs().max()
+
+
 def test_a_leak_of_one_token_is_seen() -> None:
     """Negative control: attention keeps to its document, but one document start reads the row
     before it, as transformers does at every start."""

@@ -14,6 +14,8 @@ from openzaya.kernels.ops import (
     mix,
     residual_merge,
     rms_norm,
+    serves_indices,
+    sort_by_class,
     swiglu,
     usable,
 )
@@ -27,6 +29,8 @@ __all__ = [
     "mix",
     "residual_merge",
     "rms_norm",
+    "serves_indices",
+    "sort_by_class",
     "swiglu",
     "usable",
 ]

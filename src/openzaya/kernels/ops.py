@@ -31,6 +31,16 @@ def usable(*tensors: Tensor, lanes: tuple[int, ...] = ()) -> bool:
     )
 
 
+def serves_indices(x: Tensor) -> bool:
+    """`usable` for index tensors."""
+    return (
+        x.dtype == torch.int64
+        and x.device.type == "cpu"
+        and not torch.compiler.is_compiling()
+        and library() is not None
+    )
+
+
 def _call(name: str, *arguments: Any) -> None:
     """Tensors travel as pointers, None as a null pointer, the thread count goes last."""
     assert all(a.is_contiguous() for a in arguments if isinstance(a, Tensor)), name
@@ -311,3 +321,12 @@ def attention_cached(
     q = q_NHK.contiguous()
     args = (start_B, length_B, rows_B[: start_B.numel()], total_B, window)
     return _attend(q, k_BGTK, v_BGTK, (2, 1), *args)[0]
+
+
+def sort_by_class(choice_N: Tensor, classes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(order, inverse, counts): a stable argsort of small integers, and how many there are."""
+    order_N, inverse_N = torch.empty_like(choice_N), torch.empty_like(choice_N)
+    count_E = choice_N.new_empty(classes)
+    out = (order_N, inverse_N, count_E)
+    _call("sort_by_class", choice_N, *out, c_int64(choice_N.numel()), c_int(classes))
+    return out

@@ -211,4 +211,18 @@ void swiglu_backward(const float *hidden, const float *weight, const float *dact
         dweight[n] = sum(dots);
     }
 }
+
+// Stable counting sort of classes 0 .. classes - 1: `order` sorts, `inverse` undoes it.
+void sort_by_class(const int64_t *choice, int64_t *order, int64_t *inverse, int64_t *count,
+                   int64_t rows, int classes, int) {
+    std::fill(count, count + classes, 0);
+    for (int64_t n = 0; n < rows; n++) count[choice[n]]++;
+    std::vector<int64_t> next(classes, 0);
+    for (int c = 1; c < classes; c++) next[c] = next[c - 1] + count[c - 1];
+    for (int64_t n = 0; n < rows; n++) {
+        const int64_t at = next[choice[n]]++;
+        order[at] = n;
+        inverse[n] = at;
+    }
+}
 }

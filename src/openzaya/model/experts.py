@@ -105,6 +105,16 @@ def _swiglu(hidden_N2F: Tensor, weight_N: Tensor) -> Tensor:
     return F.silu(gate) * up * weight_N[:, None]
 
 
+def _sort(choice_N: Tensor, classes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens in the order of their class, the way back, and tokens per class."""
+    if kernels.serves_indices(choice_N):
+        return kernels.sort_by_class(choice_N, classes)
+    order = torch.argsort(choice_N, stable=True)
+    inverse = torch.empty_like(order)
+    inverse[order] = torch.arange(order.numel(), device=order.device)
+    return order, inverse, torch.bincount(choice_N, minlength=classes)
+
+
 class MoE(nn.Module):
     """Router, dispatch, experts, gate; the skip class as the configuration says."""
 
@@ -112,17 +122,15 @@ class MoE(nn.Module):
         super().__init__()
         self.gate = Router(config, layer)
         self.experts = Experts(config)
-        self.num_experts = config.num_experts
+        self.num_experts, self.classes = config.num_experts, config.router_classes
         self.skip = config.skip_expert
 
     def forward(
         self, x_ND: Tensor, previous_NR: Tensor | None, replay_N: Tensor | None
     ) -> tuple[Tensor, Routing]:
         routing = self.gate(x_ND, previous_NR, replay_N)
-        order = torch.argsort(routing.choice_N, stable=True)
-        inverse = torch.empty_like(order)
-        inverse[order] = torch.arange(order.numel(), device=order.device)
-        count_E = torch.bincount(routing.choice_N, minlength=self.num_experts)[: self.num_experts]
+        order, inverse, count_E = _sort(routing.choice_N.contiguous(), self.classes)
+        count_E = count_E[: self.num_experts]
         sorted_ND = permute(x_ND, order, inverse)
         weight_N = permute(routing.weight_N, order, inverse)
         if self.skip == "none":

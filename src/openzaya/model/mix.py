@@ -18,6 +18,8 @@ from openzaya.model.layout import Layout, previous
 from openzaya.model.rope import Rope, rotate
 from openzaya.model.state import LayerState
 
+MANY_ROWS = 256
+
 
 @dataclass(frozen=True, slots=True)
 class MixWeights:
@@ -117,5 +119,14 @@ def _carry(projected: Tensor, layout: Layout, state: LayerState, channels: int) 
 
 
 def project(x_ND: Tensor, weights: list[Tensor], biases: list[Tensor] | None) -> Tensor:
-    """All projections in one product: a decode step is bound by the number of calls."""
+    """All projections side by side.
+
+    For few rows in one product, since a decode step is bound by the number of calls; for many, and
+    without gradient, in place one by one, which spares joining the weights.
+    """
+    if x_ND.shape[0] >= MANY_ROWS and biases is None and not torch.is_grad_enabled():
+        out = x_ND.new_empty(x_ND.shape[0], sum(w.shape[0] for w in weights))
+        for part, weight in zip(out.split([w.shape[0] for w in weights], 1), weights, strict=True):
+            torch.mm(x_ND, weight.t(), out=part)
+        return out
     return F.linear(x_ND, torch.cat(weights), torch.cat(biases) if biases else None)
