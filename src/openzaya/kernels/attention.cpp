@@ -18,7 +18,8 @@
 namespace {
 
 constexpr int BM = 48;   // query rows of a block: a multiple of MR
-constexpr int BN = 512;  // keys of a block: a multiple of PANEL
+constexpr int BN = 1024;  // keys of a block: a multiple of PANEL
+constexpr int LD = BN + 16;  // floats from row to row: a power of two would collide in the cache
 constexpr float SAFE = 50.f;  // scores within +-50: shifted by the bound they stay above 2^-100
 constexpr float LOG2E = 1.44269504088896341f;
 
@@ -131,8 +132,8 @@ void attention_forward(const float *q, int64_t q_row, const float *k, const floa
             for (int64_t t = 0; t < k_len[b]; t++) most = std::max(most, squares(keys + t * k_row, dim));
             longest[i] = std::sqrt(most);
         }
-        float *S = scratch.get((size_t)BM * BN + 2 * (size_t)BM * dim);
-        float *Q = S + (size_t)BM * BN, *O = Q + (size_t)BM * dim;
+        float *S = scratch.get((size_t)BM * LD + 2 * (size_t)BM * dim);
+        float *Q = S + (size_t)BM * LD, *O = Q + (size_t)BM * dim;
 #pragma omp for schedule(dynamic, 1)
         for (size_t t = 0; t < tasks.size(); t++) {
             const Task task = tasks[t];
@@ -157,11 +158,11 @@ void attention_forward(const float *q, int64_t q_row, const float *k, const floa
             for (int64_t j = oldest; j < first + M; j += BN) {
                 const int keys = (int)std::min<int64_t>(BN, first + M - j);
                 const int wide = (int)round_up(keys, PANEL);
-                against_panels(M, wide, first + 1 - j, dim, Q, kt + j * dim, S, BN);
+                against_panels(M, wide, first + 1 - j, dim, Q, kt + j * dim, S, LD);
                 for (int m = 0; m < M; m++) {
                     int low, high;
                     visible(first + m, window, j, keys, low, high);
-                    float *row = S + (size_t)m * BN;
+                    float *row = S + (size_t)m * LD;
                     if (high <= low) {  // nothing of this block is seen
                         std::memset(row, 0, keys * sizeof(float));
                         continue;
@@ -191,7 +192,7 @@ void attention_forward(const float *q, int64_t q_row, const float *k, const floa
                     total[m] = total[m] * rescale + sum(sums);
                     top[m] = m_new;
                 }
-                product(M, dim, keys, S, BN, 1, values + j * v_row, v_row, O, dim, true);
+                product(M, dim, keys, S, LD, 1, values + j * v_row, v_row, O, dim, true);
             }
             for (int m = 0; m < M; m++) {
                 float *to = out + ((row0 + m) * heads + h) * dim;
@@ -239,8 +240,8 @@ void attention_backward(const float *q, int64_t q_row, const float *k, const flo
         for (size_t t = 0; t < tasks.size(); t++) {
             const int b = tasks[t].segment, h = tasks[t].head, g = h / R;
             const int64_t T = len[b], base = start[b];
-            float *S = scratch.get(2 * (size_t)BM * BN + 2 * (size_t)BM * dim + T);
-            float *P = S + (size_t)BM * BN, *Q = P + (size_t)BM * BN, *dO = Q + (size_t)BM * dim;
+            float *S = scratch.get(2 * (size_t)BM * LD + 2 * (size_t)BM * dim + T);
+            float *P = S + (size_t)BM * LD, *Q = P + (size_t)BM * LD, *dO = Q + (size_t)BM * dim;
             float *dots = dO + (size_t)BM * dim;
             float *dk_h = per_head + h * plane + base * dim;
             float *dv_h = dk_h + heads * plane;
@@ -269,12 +270,12 @@ void attention_backward(const float *q, int64_t q_row, const float *k, const flo
                 for (int64_t j = oldest; j < i0 + M; j += BN) {
                     const int keys = (int)std::min<int64_t>(BN, i0 + M - j);
                     const int wide = (int)round_up(keys, PANEL);
-                    against_panels(M, wide, i0 + 1 - j, dim, Q, kt + j * dim, S, BN);
-                    against_panels(M, wide, i0 + 1 - j, dim, dO, vt + j * dim, P, BN);
+                    against_panels(M, wide, i0 + 1 - j, dim, Q, kt + j * dim, S, LD);
+                    against_panels(M, wide, i0 + 1 - j, dim, dO, vt + j * dim, P, LD);
                     for (int m = 0; m < M; m++) {
                         int low, high;
                         visible(i0 + m, window, j, keys, low, high);
-                        float *srow = S + (size_t)m * BN, *prow = P + (size_t)m * BN;
+                        float *srow = S + (size_t)m * LD, *prow = P + (size_t)m * LD;
                         const float l = lse[(base + i0 + m) * heads + h], dot = dots[i0 + m];
                         const int begin = low / VL * VL, end = (int)round_up(high, VL);
                         for (int c = begin; c < end; c += VL) {
@@ -288,9 +289,9 @@ void attention_backward(const float *q, int64_t q_row, const float *k, const flo
                         }
                     }
                     // Q carries scale * log2(e): dK loses the latter, dQ gets the scale at the end.
-                    product(keys, dim, M, P, 1, BN, dO, dim, dv_h + j * dim, dim, true);
-                    product(keys, dim, M, S, 1, BN, Q, dim, dk_h + j * dim, dim, true);
-                    product(M, dim, keys, S, BN, 1, keys_h + j * k_row, k_row,
+                    product(keys, dim, M, P, 1, LD, dO, dim, dv_h + j * dim, dim, true);
+                    product(keys, dim, M, S, 1, LD, Q, dim, dk_h + j * dim, dim, true);
+                    product(M, dim, keys, S, LD, 1, keys_h + j * k_row, k_row,
                             dq + ((base + i0) * heads + h) * dim, (int64_t)heads * dim, true);
                 }
                 for (int m = 0; m < M; m++) {
