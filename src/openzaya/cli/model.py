@@ -78,7 +78,7 @@ def convert(
         if (folder / name).is_file():
             shutil.copyfile(folder / name, temporary / name)
     temporary.rename(out)
-    typer.echo(f"{out}: {sum(f.stat().st_size for f in out.iterdir()) / 1e9:.2f} GB")
+    typer.echo(f"{out}: {sum(f.stat().st_size for f in out.iterdir()) / 1e6:,.1f} MB")
 
 
 def _config(source: Path) -> ModelConfig:
