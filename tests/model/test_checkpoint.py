@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from openzaya.config.model import ModelConfig
 from openzaya.errors import CheckpointError
 from openzaya.model import Layout, ZayaForCausalLM, checkpoint
-from openzaya.model.checkpoint import load_config, load_model, save_model
+from openzaya.model.card import write_card
+from openzaya.model.checkpoint import convert_model, load_config, load_model, save_model
 
 SHAPE = {
     "vocab_size": 50, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
@@ -101,6 +102,42 @@ def test_without_a_skip_class_the_folder_still_has_one(tmp_path: Path) -> None:
     load_model(tmp_path, skip_expert="zero")
 
 
+@pytest.mark.parametrize(
+    "biases", [[-3.1234567, 0.3, 0.1234567, -0.7], [-0.61, -0.5, -9.87654321, -1.1], [-0.5] * 4]
+)
+def test_low_balancing_biases_come_back_to_the_bit(biases: list[float], tmp_path: Path) -> None:
+    """Where all are low they are stored raised, or the skip class of others would win."""
+    model = build()
+    for bias in model.balancing_biases:
+        bias.copy_(torch.tensor(biases))
+    save_model(model, tmp_path)
+    stored = load_file(tmp_path / "model.safetensors")
+    experts = stored["model.layers.0.mlp.gate.balancing_biases"][:4]
+    assert experts.max() > -0.5
+    assert torch.equal(experts, model.balancing_biases[0]) == (max(biases) > -0.5)
+    assert same(model, load_model(tmp_path))
+
+
+def test_conversion_is_loading_and_saving(tmp_path: Path) -> None:
+    for name in ("source", "saved", "converted"):
+        (tmp_path / name).mkdir()
+    source, saved, converted = (tmp_path / n for n in ("source", "saved", "converted"))
+    save_model(build(), source, shard_bytes=30_000)
+    save_model(load_model(source), saved, dtype=torch.bfloat16, shard_bytes=20_000)
+    convert_model(source, converted, dtype=torch.bfloat16, shard_bytes=20_000)
+    assert sorted(f.name for f in saved.iterdir()) == sorted(f.name for f in converted.iterdir())
+    for file in saved.iterdir():
+        assert file.read_bytes() == (converted / file.name).read_bytes()
+
+
+def test_the_card_promises_only_what_holds(tmp_path: Path) -> None:
+    for changes, promised in (({"skip_expert": "zero"}, True), ({"router": "linear"}, False)):
+        write_card(build(**changes).config, tmp_path)
+        card = (tmp_path / "README.md").read_text()
+        assert ("AutoModelForCausalLM" in card) == promised
+        assert ("library_name: transformers" in card) == promised
+
+
 def test_training_does_not_reach_the_file(tmp_path: Path) -> None:
     save_model(build(), tmp_path)
     before = (tmp_path / "model.safetensors").read_bytes()
@@ -162,6 +199,25 @@ CONFIG_DAMAGE: list[tuple[Change, str]] = [
         "the same for all layer types",
     ),
     (lambda c: c.update(rope_parameters={"rope_theta": 1e4}), "a table for hybrid"),
+    (lambda c: c["rope_parameters"].update(hybrid=None), "a table for hybrid"),
+    (lambda c: c["rope_parameters"]["hybrid"].pop("rope_theta"), "hybrid.rope_theta is None"),
+    (
+        lambda c: (
+            c["rope_parameters"].pop("hybrid_sliding"),
+            c.update(layer_types=["hybrid", "hybrid_sliding"], sliding_window=4),
+        ),
+        "a table for hybrid and hybrid_sliding",
+    ),
+    # transformers heeds the tables, and 1.0 where they name no factor
+    (lambda c: c.update(partial_rotary_factor=0.25), "the factor in rope_parameters .0.5"),
+    (
+        lambda c: (
+            [t.pop("partial_rotary_factor") for t in c["rope_parameters"].values()],
+            c.update(partial_rotary_factor=0.5),
+        ),
+        "the factor in rope_parameters .1.0",
+    ),
+    (lambda c: c.update(router_hidden_size="wide"), "router_hidden_size"),
     (lambda c: c["openzaya"].update(skip_expert="maybe"), "skip_expert"),
     (lambda c: c["openzaya"].update(colour="red"), "openzaya is"),
 ]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from openzaya.config.model import ModelConfig
 from openzaya.errors import CheckpointError
@@ -90,6 +92,51 @@ def test_without_the_skip_class_a_row_of_zeros_would_not_do(tmp_path: Path) -> N
     plain.load_state_dict(state)
     save_model(plain, tmp_path)
     assert gap(ours(model, IDS), theirs(tmp_path, IDS)) > 1e-3
+
+
+@pytest.mark.parametrize(
+    "biases", [[-2.3, 0.2, -0.7, -1.4], [-1.5, -1.2, -1.9, -1.25]], ids=["mixed", "all-low"]
+)
+def test_without_the_skip_class_low_biases_are_served(biases: list[float], tmp_path: Path) -> None:
+    """transformers gives its class the bias -1; where all of ours are lower they are raised."""
+    model = build()
+    for bias in model.balancing_biases:
+        bias.copy_(torch.tensor(biases))
+    save_model(model, tmp_path)
+    assert gap(ours(model, IDS), theirs(tmp_path, IDS)) < TOLERANCE
+    if max(biases) > -1:
+        return
+    file = tmp_path / "model.safetensors"  # negative control: not raised
+    stored = load_file(file)
+    for name in stored:
+        if name.endswith("balancing_biases"):
+            stored[name][:4] = torch.tensor(biases)
+    save_file(stored, file, metadata={"format": "pt"})
+    assert gap(ours(model, IDS), theirs(tmp_path, IDS)) > 1e-3
+
+
+def test_a_scaled_skip_class_computes_zero_there(tmp_path: Path) -> None:
+    """As the model card says."""
+    model = build(skip_expert="scaled")
+    save_model(model, tmp_path)
+    want = theirs(tmp_path, IDS)
+    assert gap(ours(load_model(tmp_path, skip_expert="zero"), IDS), want) < TOLERANCE
+    assert gap(ours(load_model(tmp_path), IDS), want) > 1e-3
+
+
+def test_rope_is_resolved_as_there(tmp_path: Path) -> None:
+    """Tables of another factor and base; a table without a factor turns all channels."""
+    config = {"rope_theta": 300.0, "partial_rotary_factor": 1.0}
+    model = build(skip_expert="zero", **config)
+    save_model(model, tmp_path)
+    path = tmp_path / "config.json"
+    stored = json.loads(path.read_text())
+    for table in stored["rope_parameters"].values():
+        del table["partial_rotary_factor"]
+    path.write_text(json.dumps(stored))
+    assert gap(ours(load_model(tmp_path), IDS), theirs(tmp_path, IDS)) < TOLERANCE
+    half = build(skip_expert="zero", **config | {"partial_rotary_factor": 0.5})
+    assert gap(ours(half, IDS), theirs(tmp_path, IDS)) > 1e-3
 
 
 def their_model(**changes: Any) -> Any:

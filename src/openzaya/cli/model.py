@@ -57,7 +57,7 @@ def convert(
     import torch
 
     from openzaya.model.card import write_card
-    from openzaya.model.checkpoint import load_model, save_model
+    from openzaya.model.checkpoint import convert_model
     from openzaya.train.checkpoint import weights_folder
 
     kinds = {"bf16": torch.bfloat16, "fp32": torch.float32, None: None}
@@ -68,12 +68,17 @@ def convert(
     if out.exists():
         raise CheckpointError(f"{out} exists already", "name a folder that does not")
     folder = weights_folder(source)
-    loaded = load_model(folder, skip_expert=skip_expert)
     temporary = out.with_name(f".{out.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
-    save_model(loaded, temporary, dtype=kinds[dtype], shard_bytes=int(shard_gb * 1e9))
-    write_card(loaded.config, temporary)
+    config = convert_model(
+        folder,
+        temporary,
+        dtype=kinds[dtype],
+        skip_expert=skip_expert,
+        shard_bytes=int(shard_gb * 1e9),
+    )
+    write_card(config, temporary)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         if (folder / name).is_file():
             shutil.copyfile(folder / name, temporary / name)

@@ -12,8 +12,9 @@ The tied head is not stored.
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ from openzaya.config.model import ModelConfig
 from openzaya.errors import CheckpointError
 from openzaya.model import legacy, skip_row
 from openzaya.model.hf_config import from_hf, to_hf
+from openzaya.model.legacy import Part
 from openzaya.model.shards import INDEX, SINGLE, read_json, read_tensors
 from openzaya.model.zaya import ZayaForCausalLM
 
@@ -44,27 +46,23 @@ def save_model(
 
     Tensors are converted one shard at a time: memory beyond the model's is one shard.
     """
-    if has_weights(folder) or (folder / "config.json").exists():
-        raise CheckpointError(f"{folder} holds a model already", "save into an empty folder")
-    kind = dtype or model.model.embed_tokens.weight.dtype
-    shards = _split(model, kind, shard_bytes)
-    count, total = len(shards), 0
-    places: dict[str, str] = {}
-    for i, shard in enumerate(shards):
-        name = SINGLE if count == 1 else f"model-{i + 1:05d}-of-{count:05d}.safetensors"
-        tensors = {k: _stored(k, t, kind) for k, t in shard.items()}
-        if _is_stored_wide(model.config):
-            tensors = _each_gate(tensors, lambda g, _: skip_row.widen(g, model.config.rms_norm_eps))
-        total += sum(t.numel() * t.element_size() for t in tensors.values())
-        places |= dict.fromkeys(tensors, name)
-        save_file(tensors, folder / name, metadata={"format": "pt"})
-        _flush(folder / name)
-    if count > 1:
-        _write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
-    ids = ("bos_token_id", "eos_token_id", "pad_token_id")
-    generation = {key: getattr(model.config, key) for key in ids}
-    _write_json(folder / "generation_config.json", generation | {"do_sample": True})
-    _write_json(folder / "config.json", to_hf(model.config, str(kind).removeprefix("torch.")))
+    state = {name: t for name, t in model.state_dict().items() if name != HEAD}
+    _write(state, model.config, folder, dtype, shard_bytes)
+
+
+def convert_model(
+    source: Path,
+    folder: Path,
+    *,
+    dtype: torch.dtype | None = None,
+    skip_expert: Skip | None = None,
+    shard_bytes: int = SHARD_BYTES,
+) -> ModelConfig:
+    """What `save_model` writes of what `load_model` reads, but never more than a shard in memory:
+    experts that the legacy layout stores one by one are stacked as they are written."""
+    config = load_config(source, skip_expert=skip_expert)
+    _write(_read(source, config), config, folder, dtype, shard_bytes)
+    return config
 
 
 def load_config(
@@ -94,23 +92,12 @@ def load_model(
     `numerics` override the folder's own.
     """
     config = load_config(folder, skip_expert=skip_expert, numerics=numerics)
-    tensors = dict(_native_tensors(folder, config))
-    head = tensors.pop(HEAD, None)
-    if head is not None and EMBEDDING in tensors and not torch.equal(head, tensors[EMBEDDING]):
-        raise CheckpointError(
-            f"{folder}: {HEAD} differs from {EMBEDDING}",
-            "only checkpoints whose head is the embedding are supported",
-        )
+    tensors: dict[str, Tensor] = {}
+    for name, part in _read(folder, config).items():
+        kind = torch.float32 if name.endswith("balancing_biases") else dtype
+        tensors[name] = _joined(part, kind)
     with torch.device("meta"):
         model = ZayaForCausalLM(config)
-    wide = _is_stored_wide(config)
-    _check(folder, _stored_shapes(model, wide), tensors)
-    if wide:
-        eps, where = config.rms_norm_eps, f"{folder}: "
-        tensors = _each_gate(tensors, lambda g, at: skip_row.narrow(g, eps, where + at))
-    for name, tensor in tensors.items():
-        kind = torch.float32 if name.endswith("balancing_biases") else dtype or tensor.dtype
-        tensors[name] = tensor.to(kind)
     model.load_state_dict(tensors | {HEAD: tensors[EMBEDDING]}, assign=True)
     model.tie()
     return model.requires_grad_(True)
@@ -121,28 +108,69 @@ def has_weights(folder: Path) -> bool:
     return (folder / SINGLE).is_file() or (folder / INDEX).is_file()
 
 
-def _split(model: ZayaForCausalLM, kind: torch.dtype, shard_bytes: int) -> list[dict[str, Tensor]]:
-    """The state dict in pieces of at most `shard_bytes`; a layer's router stays in one piece."""
+def _write(
+    parts: Mapping[str, Part],
+    config: ModelConfig,
+    folder: Path,
+    dtype: torch.dtype | None,
+    shard_bytes: int,
+) -> None:
+    if has_weights(folder) or (folder / "config.json").exists():
+        raise CheckpointError(f"{folder} holds a model already", "save into an empty folder")
+    embedding = parts[EMBEDDING]
+    assert isinstance(embedding, Tensor)
+    kind = dtype or embedding.dtype
+    shards = _split(parts, kind, shard_bytes)
+    count, total = len(shards), 0
+    places: dict[str, str] = {}
+    for i, shard in enumerate(shards):
+        name = SINGLE if count == 1 else f"model-{i + 1:05d}-of-{count:05d}.safetensors"
+        tensors: dict[str, Tensor] = {}
+        for key in shard:
+            wanted = torch.float32 if key.endswith("balancing_biases") else kind
+            tensors[key] = _joined(parts[key], wanted).contiguous()
+        if _is_stored_wide(config):
+            tensors = _each_gate(tensors, lambda g, _: skip_row.widen(g, config.rms_norm_eps))
+        total += sum(t.numel() * t.element_size() for t in tensors.values())
+        places |= dict.fromkeys(tensors, name)
+        save_file(tensors, folder / name, metadata={"format": "pt"})
+        _flush(folder / name)
+    if count > 1:
+        _write_json(folder / INDEX, {"metadata": {"total_size": total}, "weight_map": places})
+    ids = ("bos_token_id", "eos_token_id", "pad_token_id")
+    generation = {key: getattr(config, key) for key in ids}
+    _write_json(folder / "generation_config.json", generation | {"do_sample": True})
+    _write_json(folder / "config.json", to_hf(config, str(kind).removeprefix("torch.")))
+    _flush(folder)
+
+
+def _split(parts: Mapping[str, Part], kind: torch.dtype, shard_bytes: int) -> list[list[str]]:
+    """Names in pieces of at most `shard_bytes`; a layer's router stays in one piece."""
     size = torch.empty((), dtype=kind).element_size()
-    groups: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in model.state_dict().items():
-        if name != HEAD:
-            groups.setdefault(_gate_of(name) or name, {})[name] = tensor
-    shards: list[dict[str, Tensor]] = [{}]
+    groups: dict[str, list[str]] = {}
+    for name in parts:
+        groups.setdefault(_gate_of(name) or name, []).append(name)
+    shards: list[list[str]] = [[]]
     filled = 0
     for group in groups.values():
-        needed = sum(t.numel() * size for t in group.values())
+        needed = sum(math.prod(_shape(parts[name])) * size for name in group)
         if shards[-1] and filled + needed > shard_bytes:
-            shards.append({})
+            shards.append([])
             filled = 0
-        shards[-1] |= group
+        shards[-1] += group
         filled += needed
     return shards
 
 
-def _stored(name: str, tensor: Tensor, kind: torch.dtype) -> Tensor:
-    kind = torch.float32 if name.endswith("balancing_biases") else kind
-    return tensor.detach().to(kind).contiguous()
+def _joined(part: Part, kind: torch.dtype | None) -> Tensor:
+    tensor = part.detach() if isinstance(part, Tensor) else torch.stack(part)
+    return tensor.to(kind or tensor.dtype)
+
+
+def _shape(part: Part) -> tuple[int, ...]:
+    if isinstance(part, Tensor):
+        return tuple(part.shape)
+    return len(part), *part[0].shape
 
 
 def _is_stored_wide(config: ModelConfig) -> bool:
@@ -165,40 +193,44 @@ def _each_gate(tensors: dict[str, Tensor], change: Any) -> dict[str, Tensor]:
     return {name: changed.get(name, tensor) for name, tensor in tensors.items()}
 
 
-def _native_tensors(folder: Path, config: ModelConfig) -> Iterator[tuple[str, Tensor]]:
-    """All tensors under native names; a legacy folder's experts are stacked."""
-    if not legacy.is_legacy(read_json(folder / "config.json")):
-        yield from read_tensors(folder)
-        return
-    stacks: dict[str, dict[int, Tensor]] = {}
-    for legacy_name, tensor in read_tensors(folder):
-        name, expert = legacy.native_name(legacy_name, config.num_hidden_layers)
-        if expert is None:
-            yield name, tensor
-        else:
-            stacks.setdefault(name, {})[expert] = tensor
-    for name in list(stacks):
-        rows = stacks.pop(name)
-        if sorted(rows) != list(range(config.num_experts)):
-            raise CheckpointError(
-                f"{folder}: {name}: {len(rows)} of {config.num_experts} experts found",
-                "copy all shards of the checkpoint again",
-            )
-        yield name, torch.stack([rows[i] for i in range(config.num_experts)])
+def _read(folder: Path, config: ModelConfig) -> Mapping[str, Part]:
+    """Everything stored, checked, in the model's names and order; the tied head left out."""
+    stored = read_tensors(folder)
+    if legacy.is_legacy(read_json(folder / "config.json")):
+        parts = legacy.native_parts(stored, config, f"{folder}: ")
+    else:
+        parts: dict[str, Part] = dict(stored)
+    head, embedding = parts.pop(HEAD, None), parts.get(EMBEDDING)
+    if isinstance(head, Tensor) and isinstance(embedding, Tensor) and not head.equal(embedding):
+        raise CheckpointError(
+            f"{folder}: {HEAD} differs from {EMBEDDING}",
+            "only checkpoints whose head is the embedding are supported",
+        )
+    wide = _is_stored_wide(config)
+    shapes = _stored_shapes(config, wide)
+    _check(folder, shapes, parts)
+    parts = {name: parts[name] for name in shapes}
+    if not wide:
+        return parts
+    eps, where = config.rms_norm_eps, f"{folder}: "
+    tensors = {name: part for name, part in parts.items() if isinstance(part, Tensor)}
+    return _each_gate(tensors, lambda g, at: skip_row.narrow(g, eps, where + at))
 
 
-def _stored_shapes(model: ZayaForCausalLM, wide: bool) -> dict[str, tuple[int, ...]]:
+def _stored_shapes(config: ModelConfig, wide: bool) -> dict[str, tuple[int, ...]]:
     """Shape of every tensor that a folder must hold."""
-    state = {name: t for name, t in model.state_dict().items() if name != HEAD}
+    with torch.device("meta"):
+        state = ZayaForCausalLM(config).state_dict()
+    del state[HEAD]
     if wide:
         state = _each_gate(state, lambda gate, _: skip_row.wide_shapes(gate))
     return {name: tuple(t.shape) for name, t in state.items()}
 
 
-def _check(folder: Path, shapes: dict[str, tuple[int, ...]], found: dict[str, Tensor]) -> None:
+def _check(folder: Path, shapes: dict[str, tuple[int, ...]], found: Mapping[str, Part]) -> None:
     for name in sorted(shapes.keys() | found.keys()):
         want = shapes.get(name, "no such tensor")
-        got = tuple(found[name].shape) if name in found else "nothing"
+        got = _shape(found[name]) if name in found else "nothing"
         if want != got:
             others = len(shapes.keys() ^ found.keys()) - 1
             more = f" ({others} more are missing or unexpected)" if others > 0 else ""

@@ -13,8 +13,9 @@ and carries a constant through them. With R our width, R' = R + SPARE and eps of
     fc2           the first spare unit has bias 1: the constant GELU(1)
     out_proj      the extra class weighs that constant with -1e4: its probability is exactly 0
     biases        -1e4 for the extra class: it is never selected. transformers 5.23 loads it as -1
-                  whatever the file says; where that could win, all others are raised by an integer,
-                  which selects the same experts
+                  whatever the file says. That could only win where all others are negative: they
+                  are then raised by an integer k, which selects the same experts, and the extra
+                  class gets -1e4 - k, so that reading back is exact to the bit
 
 Equal to ours in real arithmetic; one rounding of the R norm weights is the only difference.
 """
@@ -48,10 +49,11 @@ def widen(gate: Gate, eps: float) -> Gate:
     wide[FC1][:r, r] = gate[NORM]
     wide["router_mlp.fc2.bias"][r] = 1.0
     wide["router_mlp.out_proj.weight"][-1, r] = NEVER
-    lowest = gate["balancing_biases"].min().item()
-    if lowest < -0.5:
-        wide["balancing_biases"] += math.ceil(-lowest)
-    wide["balancing_biases"][-1] = NEVER
+    # Exact: no bias above -0.5 is raised, and none beyond its own magnitude.
+    highest = gate["balancing_biases"].max().item()
+    raised = math.ceil(-highest) if highest <= -0.5 else 0
+    wide["balancing_biases"] += raised
+    wide["balancing_biases"][-1] = NEVER - raised
     return wide
 
 
@@ -66,13 +68,14 @@ def narrow(wide: Gate, eps: float, where: str) -> Gate:
         gate[NORM] = kept.clone()
     else:  # other software has trained the norm since
         gate[NORM] = (wide[NORM][:r].double() / _factor(r)).to(wide[NORM].dtype)
+    biases = wide["balancing_biases"]
+    gate["balancing_biases"] -= max(0.0, NEVER - biases[-1].item())
     expected = widen(gate, eps)
     expected[NORM][:r] = wide[NORM][:r]
     expected[FC1][:r, r] = kept
-    biases = wide["balancing_biases"]
     if biases[-1] < biases[:-1].max():
-        # Still never selected: the other software's own idea of "never".
-        expected["balancing_biases"][-1] = biases[-1]
+        # Never selected, be it by our constant or by the other software's own idea of "never".
+        expected["balancing_biases"] = biases
     for name, tensor in expected.items():
         if not torch.equal(tensor, wide[name]):
             raise CheckpointError(
