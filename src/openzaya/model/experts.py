@@ -64,18 +64,47 @@ class Experts(nn.Module):
         e, d, f = config.num_experts, config.hidden_size, config.moe_intermediate_size
         self.gate_up_proj = nn.Parameter(torch.empty(e, 2 * f, d))
         self.down_proj = nn.Parameter(torch.empty(e, d, f))
+        self.skip = config.skip_expert
         self.hf = config.numerics == "hf"
 
-    def forward(self, x_ND: Tensor, weight_N: Tensor, count_E: Tensor) -> Tensor:
-        """`x_ND` sorted by expert, `count_E` tokens each, gate probabilities `weight_N`.
+    def forward(self, x_ND: Tensor, choice_N: Tensor, weight_N: Tensor) -> Tensor:
+        """Each row through the expert it chose, times its gate probability.
 
-        The gate multiplies the F-wide activation, not the D-wide output: the same product, less
-        memory traffic. With `hf` numerics it multiplies, and rounds, after the product.
-        Rows beyond the last expert's (the skip class) come back undefined on CUDA.
+        A choice beyond the stack is the skip class: no work, and zero or the scaled row.
         """
+        experts = self.gate_up_proj.shape[0]
+        classes = experts + (self.skip != "none")
+        order, inverse, count_E = _sort(choice_N.contiguous(), classes)
+        sorted_ND = permute(x_ND, order, inverse)
+        weight_N = permute(weight_N, order, inverse)
+        count_E = count_E[:experts]
+        if self.skip == "none":
+            out = self._gated(sorted_ND, weight_N, count_E)
+        else:
+            out = self._with_skip(sorted_ND, weight_N, count_E)
+        return permute(out, inverse, order)
+
+    def _gated(self, x_ND: Tensor, weight_N: Tensor, count_E: Tensor) -> Tensor:
+        """Rows sorted by expert. The gate multiplies the F-wide activation, not the D-wide output:
+        the same product, less memory traffic. With `hf` numerics it multiplies, and rounds, after
+        the product. Rows beyond the last expert's come back undefined on CUDA."""
         if self.hf:
             return self._run(x_ND, torch.ones_like(weight_N), count_E) * weight_N[:, None]
         return self._run(x_ND, weight_N, count_E)
+
+    def _with_skip(self, sorted_ND: Tensor, weight_N: Tensor, count_E: Tensor) -> Tensor:
+        """The skip class sorts last: its tokens never reach an expert."""
+        if _fixed_size(sorted_ND):
+            row = torch.arange(sorted_ND.shape[0], device=sorted_ND.device)
+            kept = (row < count_E.sum())[:, None]
+            skipped = sorted_ND * weight_N[:, None] if self.skip == "scaled" else 0.0
+            return torch.where(kept, self._gated(sorted_ND, weight_N, count_E), skipped)
+        kept = int(count_E.sum())
+        out = self._gated(sorted_ND[:kept], weight_N[:kept], count_E)
+        if kept == sorted_ND.shape[0]:
+            return out
+        rest = sorted_ND[kept:] * weight_N[kept:, None]
+        return torch.cat([out, rest if self.skip == "scaled" else torch.zeros_like(rest)])
 
     def _run(self, x_ND: Tensor, weight_N: Tensor, count_E: Tensor) -> Tensor:
         if _fixed_size(x_ND):
@@ -116,39 +145,15 @@ def _sort(choice_N: Tensor, classes: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 class MoE(nn.Module):
-    """Router, dispatch, experts, gate; the skip class as the configuration says."""
+    """Router, then the chosen expert of each token."""
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
         super().__init__()
         self.gate = Router(config, layer)
         self.experts = Experts(config)
-        self.num_experts, self.classes = config.num_experts, config.router_classes
-        self.skip = config.skip_expert
 
     def forward(
         self, x_ND: Tensor, previous_NR: Tensor | None, replay_N: Tensor | None
     ) -> tuple[Tensor, Routing]:
         routing = self.gate(x_ND, previous_NR, replay_N)
-        order, inverse, count_E = _sort(routing.choice_N.contiguous(), self.classes)
-        count_E = count_E[: self.num_experts]
-        sorted_ND = permute(x_ND, order, inverse)
-        weight_N = permute(routing.weight_N, order, inverse)
-        if self.skip == "none":
-            out = self.experts(sorted_ND, weight_N, count_E)
-        else:
-            out = self._with_skip(sorted_ND, weight_N, count_E)
-        return permute(out, inverse, order), routing
-
-    def _with_skip(self, sorted_ND: Tensor, weight_N: Tensor, count_E: Tensor) -> Tensor:
-        """The skip class sorts last: its tokens never reach an expert."""
-        if _fixed_size(sorted_ND):
-            row = torch.arange(sorted_ND.shape[0], device=sorted_ND.device)
-            kept = (row < count_E.sum())[:, None]
-            skipped = sorted_ND * weight_N[:, None] if self.skip == "scaled" else 0.0
-            return torch.where(kept, self.experts(sorted_ND, weight_N, count_E), skipped)
-        kept = int(count_E.sum())
-        out = self.experts(sorted_ND[:kept], weight_N[:kept], count_E)
-        if kept == sorted_ND.shape[0]:
-            return out
-        rest = sorted_ND[kept:] * weight_N[kept:, None]
-        return torch.cat([out, rest if self.skip == "scaled" else torch.zeros_like(rest)])
+        return self.experts(x_ND, routing.choice_N, routing.weight_N), routing
