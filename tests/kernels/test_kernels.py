@@ -110,14 +110,57 @@ def test_merge_norm() -> None:
     assert compare(kernel, definition, inputs) < 3e-6
 
 
-@pytest.mark.parametrize("scale", [1.0, 60.0], ids=["usual", "saturated"])
-def test_swiglu(scale: float) -> None:
-    def definition(hidden: Tensor, weight: Tensor) -> Tensor:
-        gate, up = hidden.chunk(2, dim=1)
-        return F.silu(gate) * up * weight[:, None]
+def experts(choice_N: Tensor, scaled: bool) -> Function:
+    """Every expert on every row, and the chosen one's row kept."""
 
-    inputs = [torch.randn(150, 96) * scale, torch.rand(150)]
-    assert compare(kernels.swiglu, definition, inputs) < 2e-6
+    def run(x: Tensor, weight: Tensor, w1: Tensor, w2: Tensor) -> Tensor:
+        gate, up = torch.einsum("nd,efd->enf", x, w1).chunk(2, dim=-1)
+        every = torch.einsum("enf,edf->end", F.silu(gate) * up, w2)
+        skipped = x if scaled else torch.zeros_like(x)
+        every = torch.cat([every, skipped[None]])
+        return every[choice_N, torch.arange(len(x))] * weight[:, None]
+
+    return run
+
+
+def experts_kernel(choice_N: Tensor, classes: int, scaled: bool) -> Function:
+    order, _, count_E = kernels.sort_by_class(choice_N, classes)
+
+    def run(x: Tensor, weight: Tensor, w1: Tensor, w2: Tensor) -> Tensor:
+        return kernels.experts(x, weight, w1, w2, order, count_E[: len(w1)], scaled)
+
+    return run
+
+
+@pytest.mark.parametrize("size", [1.0, 60.0], ids=["usual", "saturated"])
+@pytest.mark.parametrize("scaled", [False, True], ids=["zero", "scaled"])
+@pytest.mark.parametrize("shape", [(16, 16), (48, 80), (544, 32)])
+def test_experts(shape: tuple[int, int], scaled: bool, size: float) -> None:
+    """Loads of 0, 1, a vector, a tile, more than a chunk; skipped rows; both inner dimensions past
+    what a tile takes at one time."""
+    width, units = shape
+    loads = [0, 1, 16, 33, 300, 7, 20]  # the last class is skipped
+    choice_N = torch.repeat_interleave(torch.arange(7), torch.tensor(loads))
+    choice_N = choice_N[torch.randperm(len(choice_N))]
+    inputs = [
+        torch.randn(len(choice_N), width) * size,
+        torch.rand(len(choice_N)),
+        torch.randn(6, 2 * units, width) / width**0.5,
+        torch.randn(6, width, units) / units**0.5,
+    ]
+    kernel = experts_kernel(choice_N, 7, scaled)
+    assert compare(kernel, experts(choice_N, scaled), inputs) < 3e-6
+    moved = choice_N.clone()
+    moved[choice_N == 1] = 2  # one row through another expert
+    assert compare(kernel, experts(moved, scaled), inputs) > 1e-3
+
+
+def test_an_expert_without_rows_gets_no_gradient() -> None:
+    w1, w2 = (torch.full(s, 1e3).requires_grad_() for s in ((3, 64, 32), (3, 32, 32)))
+    x, choice = torch.randn(40, 32), torch.full((40,), 1)
+    experts_kernel(choice, 3, False)(x, torch.ones(40), w1, w2).sum().backward()
+    for grad in (w1.grad, w2.grad):
+        assert grad is not None and not grad[[0, 2]].any() and grad[1].any()
 
 
 def attention(lengths: list[int], window: int) -> Callable[..., Tensor]:
@@ -258,6 +301,14 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
 
     assert unchanged_by_threads(run)
 
+    choice_N = torch.randint(0, 4, (900,))
+    shapes = ((900, 48), (900,), (3, 64, 48), (3, 48, 32))
+    parts = [torch.randn(shape).requires_grad_() for shape in shapes]
+    through = experts_kernel(choice_N, 4, True)
+    assert unchanged_by_threads(
+        lambda: [through(*parts), *torch.autograd.grad(through(*parts).square().sum(), parts)]  # type: ignore[list-item, union-attr]
+    )
+
 
 def test_nan_is_not_lost() -> None:
     """A poisoned value must reach the loss, or a broken run would look healthy."""
@@ -266,9 +317,11 @@ def test_nan_is_not_lost() -> None:
     k[10, 0, 0] = float("nan")
     out = kernels.attention(q, k, v, layout.start_B, layout.length_B, 0)
     assert out[10:, 0].isnan().any(1).all() and out[:10].isfinite().all()
-    hidden = torch.randn(4, 64)
-    hidden[2, 3] = float("nan")
-    assert kernels.swiglu(hidden, torch.ones(4))[2, 3].isnan()
+    x = torch.randn(4, 32)
+    x[2, 3] = float("nan")
+    run = experts_kernel(torch.zeros(4, dtype=torch.int64), 1, False)
+    out = run(x, torch.ones(4), torch.randn(1, 64, 32), torch.randn(1, 32, 32))
+    assert out[2].isnan().all() and out[[0, 1, 3]].isfinite().all()
     x = torch.randn(4, 32)
     x[1, 5] = float("nan")
     assert kernels.rms_norm(x, torch.ones(32), 1e-5)[1].isnan().all()

@@ -10,19 +10,20 @@ from openzaya.kernels.memory import keep_freed_memory
 from openzaya.kernels.ops import (
     attention,
     attention_cached,
+    experts,
     merge_norm,
     mix,
     residual_merge,
     rms_norm,
     serves_indices,
     sort_by_class,
-    swiglu,
     usable,
 )
 
 __all__ = [
     "attention",
     "attention_cached",
+    "experts",
     "keep_freed_memory",
     "library",
     "merge_norm",
@@ -31,6 +32,5 @@ __all__ = [
     "rms_norm",
     "serves_indices",
     "sort_by_class",
-    "swiglu",
     "usable",
 ]

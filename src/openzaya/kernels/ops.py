@@ -146,30 +146,6 @@ def merge_norm(
     return _MergeNorm.apply(branch_ND, residual_ND, eps, *vectors)  # type: ignore[no-any-return]
 
 
-class _SwiGLU(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor) -> Tensor:
-        rows, width = hidden.shape[0], hidden.shape[1] // 2
-        act = hidden.new_empty(rows, width)
-        _call("swiglu_forward", hidden, weight, act, c_int64(rows), c_int(width))
-        ctx.save_for_backward(hidden, weight)
-        return act
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor]:
-        hidden, weight = ctx.saved_tensors
-        dhidden, dweight = torch.empty_like(hidden), torch.empty_like(weight)
-        sizes = (c_int64(hidden.shape[0]), c_int(hidden.shape[1] // 2))
-        _call("swiglu_backward", hidden, weight, grads[0].contiguous(), dhidden, dweight, *sizes)
-        return dhidden, dweight
-
-
-def swiglu(hidden_N2F: Tensor, weight_N: Tensor) -> Tensor:
-    """silu(gate) * up * weight for pre-activations [gate | up]."""
-    return _SwiGLU.apply(hidden_N2F.contiguous(), weight_N.contiguous())  # type: ignore[no-any-return]
-
-
 class _Mix(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -330,3 +306,66 @@ def sort_by_class(choice_N: Tensor, classes: int) -> tuple[Tensor, Tensor, Tenso
     out = (order_N, inverse_N, count_E)
     _call("sort_by_class", choice_N, *out, c_int64(choice_N.numel()), c_int(classes))
     return out
+
+
+class _Experts(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        w1: Tensor,
+        w2: Tensor,
+        order_N: Tensor,
+        count_E: Tensor,
+        scaled: bool,
+        learns: bool,
+    ) -> Tensor:
+        experts, width, units = w2.shape
+        y, hidden = torch.empty_like(x), None
+        if learns:
+            measure = library().experts_hidden_size  # type: ignore[union-attr]
+            measure.restype = c_int64
+            size = measure(c_void_p(count_E.data_ptr()), c_int64(experts), c_int64(units))
+            hidden = x.new_empty(size)
+        sizes = (c_int64(n) for n in (x.shape[0], experts, width, units))
+        _call(
+            "experts_forward", x, order_N, count_E, weight, w1, w2, y, hidden, *sizes,
+            c_int(scaled),
+        )  # fmt: skip
+        ctx.save_for_backward(x, weight, w1, w2, order_N, count_E, hidden)
+        ctx.scaled = scaled
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight, w1, w2, order_N, count_E, hidden = ctx.saved_tensors
+        experts, width, units = w2.shape
+        out = [torch.empty_like(t) for t in (x, weight, w1, w2)]
+        sizes = (c_int64(n) for n in (x.shape[0], experts, width, units))
+        _call(
+            "experts_backward", x, order_N, count_E, weight, w1, w2, hidden,
+            grads[0].contiguous(), *out, *sizes, c_int(ctx.scaled),
+        )  # fmt: skip
+        return *out, None, None, None, None
+
+
+def experts(
+    x_ND: Tensor,
+    weight_N: Tensor,
+    w1: Tensor,
+    w2: Tensor,
+    order_N: Tensor,
+    count_E: Tensor,
+    scaled: bool,
+) -> Tensor:
+    """Each row through its expert's SwiGLU, w1 (E, 2F, D) and w2 (E, D, F), times `weight_N`.
+
+    `order_N` and `count_E` are `sort_by_class`'s; rows after the last expert's are skipped: zero,
+    or x * weight where `scaled`.
+    """
+    learns = torch.is_grad_enabled() and any(t.requires_grad for t in (x_ND, weight_N, w1, w2))
+    return _Experts.apply(  # type: ignore[no-any-return]
+        x_ND.contiguous(), weight_N.contiguous(), w1, w2, order_N, count_E, scaled, learns
+    )

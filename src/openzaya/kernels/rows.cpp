@@ -1,5 +1,5 @@
-// Row-wise parts of a block, fp32, each in one pass with its gradient: RMSNorm, the residual merge
-// and SwiGLU with the router's gate.
+// Row-wise parts of a block, fp32, each in one pass with its gradient: RMSNorm and the residual
+// merge; and the sort of rows by expert.
 //
 // Gradients of vectors are summed over fixed groups of rows and then over groups in order: the
 // result does not depend on the number of threads.
@@ -175,40 +175,6 @@ void merge_norm_backward(const float *branch, const float *residual, const float
         dvectors[2 * width + d] = sums[2 * width + d];
         dvectors[3 * width + d] = sums[d] * rs[d];
         dvectors[4 * width + d] = sums[3 * width + d];
-    }
-}
-
-// act = silu(gate) * up * weight[row], for pre-activations (N, 2F) = [gate | up].
-void swiglu_forward(const float *hidden, const float *weight, float *act, int64_t rows, int width,
-                    int threads) {
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t n = 0; n < rows; n++) {
-        const float *gate = hidden + 2 * n * width, *up = gate + width;
-        for (int d = 0; d < width; d += VL) {
-            vec z = load(gate + d);
-            store(act + n * width + d, z / (1.f + exponential(-z)) * load(up + d) * weight[n]);
-        }
-    }
-}
-
-// dact is the gradient of the weighted product; dhidden (N, 2F), dweight (N).
-void swiglu_backward(const float *hidden, const float *weight, const float *dact, float *dhidden,
-                     float *dweight, int64_t rows, int width, int threads) {
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t n = 0; n < rows; n++) {
-        const float *gate = hidden + 2 * n * width, *up = gate + width;
-        float *dgate = dhidden + 2 * n * width, *dup = dgate + width;
-        vec dots = splat(0);
-        for (int d = 0; d < width; d += VL) {
-            vec z = load(gate + d), y = load(up + d), grad = load(dact + n * width + d);
-            vec sigmoid = 1.f / (1.f + exponential(-z));
-            vec silu = z * sigmoid;
-            dots += grad * silu * y;
-            grad *= weight[n];
-            store(dup + d, grad * silu);
-            store(dgate + d, grad * y * (sigmoid + silu * (1.f - sigmoid)));
-        }
-        dweight[n] = sum(dots);
     }
 }
 

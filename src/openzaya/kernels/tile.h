@@ -16,6 +16,7 @@ constexpr int VL = 8, MR = 6, NV = 2;  // 12 + 2 + 1 of 16
 constexpr int VL = 4, MR = 6, NV = 4;  // NEON: 24 + 4 + 1 of 32
 #endif
 constexpr int NR = VL * NV;
+constexpr int LINE = 16;   // floats of a cache line
 constexpr int PANEL = 64;  // columns of a packed panel: a multiple of every NR above
 
 typedef float vec __attribute__((vector_size(VL * 4), aligned(4), may_alias));
@@ -85,29 +86,34 @@ static inline vec power_of_two(vec x) {
 }
 
 // C[m, n] (+)= sum_k A[m, k] B[k, n] for M rows and V vectors of columns held in registers.
-// A is read by broadcast, so both its strides are free; rows of B and C are contiguous.
+// A is read by broadcast, so both its strides are free; rows of B and C are contiguous. Meanwhile
+// K cache lines from `next` on, if given, come closer.
 template <int M, int V>
 static inline void tile(int K, const float *A, int64_t a_row, int64_t a_col, const float *B,
-                        int64_t ldb, float *C, int64_t ldc, bool accumulate) {
+                        int64_t ldb, float *C, int64_t ldc, bool accumulate,
+                        const float *next = nullptr) {
+    const int64_t step = next ? LINE : 0;
+    if (!next) next = A;
     vec acc[M][V];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int m = 0; m < M; m++)
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int v = 0; v < V; v++) acc[m][v] = accumulate ? load(C + m * ldc + v * VL) : splat(0);
     for (int k = 0; k < K; k++) {
+        __builtin_prefetch(next + k * step, 0, 2);
         vec b[V];
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int v = 0; v < V; v++) b[v] = load(B + k * ldb + v * VL);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int m = 0; m < M; m++) {
             vec a = splat(A[m * a_row + k * a_col]);
-#pragma GCC unroll 8
+#pragma GCC unroll 16
             for (int v = 0; v < V; v++) acc[m][v] += a * b[v];
         }
     }
-#pragma GCC unroll 8
+#pragma GCC unroll 16
     for (int m = 0; m < M; m++)
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int v = 0; v < V; v++) store(C + m * ldc + v * VL, acc[m][v]);
 }
 

@@ -72,12 +72,15 @@ class Experts(nn.Module):
 
         A choice beyond the stack is the skip class: no work, and zero or the scaled row.
         """
-        experts = self.gate_up_proj.shape[0]
-        classes = experts + (self.skip != "none")
-        order, inverse, count_E = _sort(choice_N.contiguous(), classes)
+        experts, width, units = self.down_proj.shape
+        order, inverse, count_E = _sort(choice_N.contiguous(), experts + (self.skip != "none"))
+        count_E = count_E[:experts]
+        stacks = (self.gate_up_proj, self.down_proj)
+        if kernels.usable(x_ND, weight_N, *stacks, lanes=(width, units)):
+            scaled = self.skip == "scaled"
+            return kernels.experts(x_ND, weight_N, *stacks, order, count_E, scaled)
         sorted_ND = permute(x_ND, order, inverse)
         weight_N = permute(weight_N, order, inverse)
-        count_E = count_E[:experts]
         if self.skip == "none":
             out = self._gated(sorted_ND, weight_N, count_E)
         else:
@@ -128,8 +131,6 @@ def _fixed_size(x_ND: Tensor) -> bool:
 
 
 def _swiglu(hidden_N2F: Tensor, weight_N: Tensor) -> Tensor:
-    if kernels.usable(hidden_N2F, weight_N, lanes=(hidden_N2F.shape[1] // 2,)):
-        return kernels.swiglu(hidden_N2F, weight_N)
     gate, up = hidden_N2F.chunk(2, dim=-1)
     return F.silu(gate) * up * weight_N[:, None]
 
