@@ -40,7 +40,7 @@ def main() -> None:
     shape = config.model.model_copy(update={"vocab_size": tokenizer.vocab_size})
     model = ZayaForCausalLM(shape).initialise(0)
     optimizers = build_optimizers(model, config.optim)
-    source = ExampleSource(config.tasks, envs, tokenizer, config.data, config.think, 0)
+    source = ExampleSource(config.tasks, envs, tokenizer, config.examples, config.think, 0)
 
     def train(step: int) -> float:
         """Tokens per second of one whole step, batch construction included."""

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from openzaya.config.train import TrainConfig
+from openzaya.config.train import CheckpointConfig, TrainConfig
 from openzaya.errors import ZayaError
 from openzaya.run_dir import RunDir
 from openzaya.train import checkpoint
@@ -26,7 +26,7 @@ CONFIG = TrainConfig.model_validate(
             "num_key_value_heads": 2, "head_dim": 8, "num_experts": 2, "moe_intermediate_size": 16,
             "router_hidden_size": 8, "max_position_embeddings": 512,
         },
-        "data": {"examples_per_step": 2},
+        "examples": {"per_step": 2},
         "schedule": {"warmup_steps": 1},
     }
 )  # fmt: skip
@@ -73,6 +73,17 @@ def cut(name: str, keep: float) -> Callable[[Path], None]:
     return fault
 
 
+def flip(name: str) -> Callable[[Path], None]:
+    """One bit in the middle, which nothing but a checksum notices."""
+
+    def fault(folder: Path) -> None:
+        data = bytearray((folder / name).read_bytes())
+        data[len(data) // 2] ^= 1
+        (folder / name).write_bytes(data)
+
+    return fault
+
+
 def overwrite(name: str, data: bytes) -> Callable[[Path], None]:
     def fault(folder: Path) -> None:
         (folder / name).write_bytes(data)
@@ -88,6 +99,7 @@ def config(**changes: Any) -> Callable[[Path], None]:
     def fault(folder: Path) -> None:
         path = folder / "config.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+        checkpoint.write_manifest(folder)  # whole files, and still of no use
 
     return fault
 
@@ -97,6 +109,7 @@ def weights(change: Callable[[dict[str, torch.Tensor]], object]) -> Callable[[Pa
         tensors = load_file(folder / "model.safetensors")
         change(tensors)
         save_file(tensors, folder / "model.safetensors")
+        checkpoint.write_manifest(folder)
 
     return fault
 
@@ -123,6 +136,10 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
     "config with a bad value": (config(hidden_size="wide"), "hidden_size"),
     "config with an unsupported value": (config(num_experts_per_tok=2), "num_experts_per_tok"),
     "config of another shape": (config(router_hidden_size=9), "mlp.gate.down_proj"),
+    "one bit of the state": (flip("state.pt"), "state.pt"),
+    "one bit of the weights": (flip("model.safetensors"), "model.safetensors"),
+    "manifest gone": (remove("manifest.json"), "manifest.json"),
+    "manifest cut short": (cut("manifest.json", 9), "manifest.json"),
     "tensor missing": (weights(lambda t: t.pop(NORM)), NORM),
     "tensor of wrong shape": (weights(lambda t: t.update({NORM: torch.ones(17)})), NORM),
     "tensor too many": (weights(lambda t: t.update({"extra": torch.ones(1)})), "extra"),
@@ -181,6 +198,50 @@ def test_two_checkpoints_are_kept(copy: Path) -> None:
     assert checkpoint.latest(copy / "checkpoints") == copy / "checkpoints" / "step_000010"
 
 
+def test_milestones_stay(copy: Path) -> None:
+    settings = CONFIG.model_copy(update={"checkpoint": CheckpointConfig(keep_last=1, keep_every=4)})
+    with RunDir.create(copy.parent / "other", settings) as run:
+        trainer = Trainer(settings, run)
+        for trainer.step in range(1, 11):
+            trainer.save()
+    assert names(run.path) == {"step_000004", "step_000008", "step_000010", "latest"}
+
+
+def background(folder: Path) -> Trainer:
+    settings = CONFIG.model_copy(update={"checkpoint": CheckpointConfig(in_background=True)})
+    with RunDir.create(folder, settings) as run:
+        return Trainer(settings, run)
+
+
+def test_a_save_in_the_background_is_the_same_save(tmp_path: Path) -> None:
+    """Training goes on at once, and what is written is the state at the call."""
+    settings = CONFIG.model_copy(update={"checkpoint": CheckpointConfig(in_background=True)})
+    written = {}
+    for name, config in (("now", CONFIG), ("later", settings)):
+        with RunDir.create(tmp_path / name, config) as run:
+            trainer = Trainer(config, run)
+            trainer.train_step()
+            folder = Path(trainer.save())
+            trainer.train_step()
+            trainer.close()
+        written[name] = {p.name: p.read_bytes() for p in folder.iterdir()}
+    assert written["now"] == written["later"]
+
+
+def test_a_failing_save_in_the_background_is_heard(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    trainer = background(tmp_path / "run")
+    monkeypatch.setattr(checkpoint, "save_model", full)
+    trainer.save()
+    with pytest.raises(OSError, match="No space"):
+        trainer.save()
+    assert checkpoint.latest(tmp_path / "run" / "checkpoints") is None
+
+
 def test_a_failing_save_leaves_the_checkpoint_before_it(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,7 +259,7 @@ def test_a_failing_save_leaves_the_checkpoint_before_it(
 def test_saving_the_step_in_force_again_touches_nothing(
     copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A run that ends at a multiple of `checkpoint_every` saves its last step twice, and resuming
+    """A run that ends at a multiple of `checkpoint.every` saves its last step twice, and resuming
     a finished run saves it again: a kill in between must find the first one whole."""
     trainer = resume(copy)
     monkeypatch.setattr(checkpoint, "save_model", pytest.fail)

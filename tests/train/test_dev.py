@@ -44,7 +44,7 @@ class Speller:
 
 
 def small(folder: Path, *overrides: str) -> TrainConfig:
-    quick = ("steps=2", "schedule.warmup_steps=1", "data.examples_per_step=2", "dev.problems=2")
+    quick = ("steps=2", "schedule.warmup_steps=1", "examples.per_step=2", "dev.problems=2")
     return load_recipe(TrainConfig, RECIPE, [*quick, *overrides])
 
 

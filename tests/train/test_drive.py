@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from openzaya.config.rsa import RSAConfig
-from openzaya.config.train import DevConfig
+from openzaya.config.train import CheckpointConfig, DevConfig
 from openzaya.run_dir import RunDir
 from openzaya.train.drive import drive
 
@@ -19,7 +19,7 @@ class Counter:
 
     def __init__(self, run: RunDir, stop_at: float | None) -> None:
         dev = DevConfig(every=2, stop_at=stop_at)
-        self.config: Any = SimpleNamespace(steps=9, checkpoint_every=4, dev=dev)
+        self.config: Any = SimpleNamespace(steps=9, checkpoint=CheckpointConfig(every=4), dev=dev)
         self.run, self.step, self.tokens = run, 0, 0
         self.saved: list[int] = []
 
@@ -34,13 +34,20 @@ class Counter:
         self.saved.append(self.step)
         return f"step {self.step}"
 
+    def close(self) -> None:
+        self.saved.append(-1)
+
     def facts(self) -> dict[str, Any]:
         return {"extra": 1}
 
 
 @pytest.mark.parametrize(
     ("stop_at", "steps", "saved", "by"),
-    [(None, 9, [4, 8, 9], "steps"), (0.55, 6, [4, 6], "trigger"), (0.95, 9, [4, 8, 9], "steps")],
+    [
+        (None, 9, [4, 8, 9, -1], "steps"),
+        (0.55, 6, [4, 6, -1], "trigger"),
+        (0.95, 9, [4, 8, 9, -1], "steps"),
+    ],
 )
 def test_a_stage_ends_by_steps_or_trigger(
     tmp_path: Path, stop_at: float | None, steps: int, saved: list[int], by: str

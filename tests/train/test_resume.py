@@ -77,7 +77,7 @@ with RunDir.create(out, config, resume=True) as run:
 RECIPE = f"""
 seed = 3
 steps = {STEPS}
-checkpoint_every = {EVERY}
+checkpoint.every = {EVERY}
 [tasks.spell_backward]
 environment = "spell_backward"
 [tasks.running_total]
@@ -93,8 +93,8 @@ num_experts = 4
 moe_intermediate_size = 16
 router_hidden_size = 8
 max_position_embeddings = 512
-[data]
-examples_per_step = 6
+[examples]
+per_step = 6
 aggregation_share = 0.5
 [optim]
 lr = 0.01

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from openzaya.config.tasks import TaskConfig
-from openzaya.config.train import DataConfig, ThinkConfig
+from openzaya.config.train import ExamplesConfig, ThinkConfig
 from openzaya.envs import Problems
 from openzaya.train.examples import ExampleSource, build_tokenizer, environments
 
@@ -20,7 +20,7 @@ TASKS = {
 def source(scope: str) -> ExampleSource:
     think = ThinkConfig(budget=24, tail=12, tail_scope=scope)  # type: ignore[arg-type]
     envs = environments(TASKS)
-    return ExampleSource(TASKS, envs, build_tokenizer(envs, think), DataConfig(), think, seed=0)
+    return ExampleSource(TASKS, envs, build_tokenizer(envs, think), ExamplesConfig(), think, seed=0)
 
 
 @pytest.mark.parametrize("scope", ["full", "reasoning"])

@@ -7,7 +7,7 @@ from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 from openzaya.config.base import Config
 from openzaya.config.optim import OptimConfig
 from openzaya.config.tasks import TaskConfig
-from openzaya.config.train import DevConfig, ThinkConfig
+from openzaya.config.train import CheckpointConfig, DevConfig, ThinkConfig
 
 
 class RLConfig(Config):
@@ -39,4 +39,4 @@ class RLConfig(Config):
     tokens_per_microbatch: PositiveInt = 24576
     optim: OptimConfig = OptimConfig(lr=1e-5, momentum=0.0, weight_decay=0.0)
     dev: DevConfig = DevConfig()
-    checkpoint_every: PositiveInt = 25
+    checkpoint: CheckpointConfig = CheckpointConfig(every=25)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from openzaya.config.base import Config
 from openzaya.config.model import ModelConfig
@@ -12,10 +12,10 @@ from openzaya.config.optim import BalanceConfig, OptimConfig, ScheduleConfig
 from openzaya.config.tasks import TaskConfig
 
 
-class DataConfig(Config):
-    """What a training batch is made of."""
+class ExamplesConfig(Config):
+    """What a training batch of worked solutions is made of."""
 
-    examples_per_step: PositiveInt = 64
+    per_step: PositiveInt = 64
     window: PositiveInt = 512
     """Longest sample and size of a packing window, in tokens; longer samples are AP-trimmed."""
     loss_on: Literal["all", "assistant"] = "all"
@@ -39,16 +39,41 @@ class ThinkConfig(Config):
 
 
 class DevConfig(Config):
-    """Accuracy on validation problems while training, and the trigger that ends the run."""
+    """What is measured on held-out problems or documents while training."""
 
     every: PositiveInt = 100
     problems: PositiveInt = 64
     """Per task."""
+    windows: PositiveInt = 32
+    """Held-out windows whose loss is measured, where training is on documents."""
     budget: PositiveInt | None = None
     """Tokens a rollout may write; none is the family's beta. A longer one also sees the tasks
     whose solution does not fit beta."""
     stop_at: float | None = Field(default=None, ge=0.0, le=1.0)
     """End the run once the mean sampled accuracy reaches this; None trains all steps."""
+
+
+class CheckpointConfig(Config):
+    """When everything is saved, and which saves stay."""
+
+    every: PositiveInt = 200
+    keep_last: PositiveInt = 2
+    keep_every: PositiveInt | None = None
+    """Steps that are multiples of this stay for good; none keeps the last ones only."""
+    in_background: bool = False
+    """Training goes on while a copy of the state is written: faster, and twice its memory."""
+
+
+class WatchConfig(Config):
+    """What counts as a bad step, and how often a run may go back and leave its batch out."""
+
+    spike: PositiveFloat | None = 12.0
+    """A loss this many robust standard deviations above the median of the last `window` is one."""
+    window: int = Field(default=50, ge=8)
+    stall_seconds: PositiveFloat | None = None
+    """A step that takes longer is given up. None waits for ever."""
+    rollbacks: NonNegativeInt = 3
+    """Over the whole run; the next bad step ends it."""
 
 
 class TrainConfig(Config):
@@ -61,12 +86,15 @@ class TrainConfig(Config):
     model: ModelConfig | None = None
     tasks: dict[str, TaskConfig]
     think: ThinkConfig = ThinkConfig()
-    data: DataConfig = DataConfig()
+    examples: ExamplesConfig = ExamplesConfig()
+    tokens_per_microbatch: PositiveInt | None = None
+    """Tokens whose activations exist at one time, at least one window; None is the whole batch."""
     optim: OptimConfig = OptimConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     balance: BalanceConfig = BalanceConfig()
     dev: DevConfig = DevConfig()
-    checkpoint_every: PositiveInt = 200
+    checkpoint: CheckpointConfig = CheckpointConfig()
+    watch: WatchConfig = WatchConfig()
 
     @model_validator(mode="after")
     def _one_origin(self) -> TrainConfig:

@@ -33,6 +33,10 @@ def group_of(name: str, parameter: Tensor) -> str:
     return "matrices"
 
 
+class NonFiniteGradient(RunError):
+    """Nothing was moved; the gradients are still there."""
+
+
 class Optimizers:
     """Muon and AdamW as one: clip, set the learning rate, step, clear gradients."""
 
@@ -108,7 +112,7 @@ class Optimizers:
         params = [p for group in both for p in group["params"]]
         norm = nn.utils.get_total_norm([p.grad for p in params if p.grad is not None])
         if not torch.isfinite(norm):
-            raise RunError(
+            raise NonFiniteGradient(
                 f"the gradient norm is {norm.item()}; no parameter was moved",
                 hint="resume from the last checkpoint with a lower optim.lr",
             )

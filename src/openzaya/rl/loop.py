@@ -54,8 +54,8 @@ class RLTrainer:
         self.config, self.run = config, run
         self.envs = environments(config.tasks)
         self.problems = {name: Problems(env, "train") for name, env in self.envs.items()}
-        self.folder = run.path / "checkpoints"
-        found = checkpoint.latest(self.folder)
+        self.saver = checkpoint.Saver(run.path / "checkpoints", config.checkpoint)
+        found = checkpoint.latest(self.saver.folder)
         source = found or checkpoint.weights_folder(config.init_from)
         self.tokenizer = Tokenizer.load(source)
         self.model = load_model(source)
@@ -63,6 +63,7 @@ class RLTrainer:
         self.buffer = TailBuffer(config.tail_buffer)
         self.step = self.tokens = 0
         if found:
+            checkpoint.verify(found)
             state = checkpoint.load_state(found)
             self.step, self.tokens = state["step"], state["tokens"]
             self.optimizers.load_state_dict(state["optimizers"])
@@ -78,7 +79,10 @@ class RLTrainer:
             "optimizers": self.optimizers.state_dict(),
             "buffer": self.buffer.state_dict(),
         }
-        return str(checkpoint.save(self.folder, self.step, self.model, self.tokenizer, state))
+        return str(self.saver.save(self.step, self.model, self.tokenizer, state))
+
+    def close(self) -> None:
+        self.saver.wait()
 
     def train_step(self) -> None:
         config, started = self.config, time.perf_counter()

@@ -37,6 +37,10 @@ class Stage(Protocol):
         """Checkpoint everything; returns the folder."""
         ...
 
+    def close(self) -> None:
+        """Wait for what is still being written."""
+        ...
+
     def facts(self) -> dict[str, Any]:
         """What else belongs into result.json."""
         ...
@@ -66,10 +70,11 @@ def drive(stage: Stage, on_step: OnStep | None = None) -> StageResult:
         if stage.step % config.dev.every == 0:
             accuracy = stage.evaluate()
             stopped = target is not None and accuracy >= target
-        if stage.step % config.checkpoint_every == 0:
+        if stage.step % config.checkpoint.every == 0:
             stage.save()
         if on_step is not None:
             on_step(stage.step, accuracy)
     result = StageResult(stage.save(), stage.step, stage.tokens, "trigger" if stopped else "steps")
+    stage.close()
     run.write_json("result.json", asdict(result) | stage.facts())
     return result

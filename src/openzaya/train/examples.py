@@ -7,12 +7,14 @@ have seen, and nothing about data is stored in a checkpoint.
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import asdict
+from typing import Any
 
 from openzaya.config.tasks import TaskConfig
-from openzaya.config.train import DataConfig, ThinkConfig
-from openzaya.data.example import Example, encode_conversation
-from openzaya.data.packing import fill_ratio, pack_best_fit
+from openzaya.config.train import ExamplesConfig, ThinkConfig
+from openzaya.data.batch import Batch
+from openzaya.data.example import encode_conversation
+from openzaya.data.packing import pack_best_fit
 from openzaya.data.trimming import TrimReport, trim_conversation
 from openzaya.envs import Problems, WorkedEnvironment, build
 from openzaya.tokenizer import Tokenizer, build_phrase_tokenizer
@@ -21,14 +23,6 @@ from openzaya.types import Message, Problem
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz+-=. \n"
 _PHRASE_SAMPLES = 64
-
-
-@dataclass(slots=True)
-class Batch:
-    """Packed examples of one step. `fill` is the share of the packing windows that is used."""
-
-    examples: list[Example]
-    fill: float
 
 
 def environments(tasks: dict[str, TaskConfig]) -> dict[str, WorkedEnvironment]:
@@ -56,7 +50,7 @@ class ExampleSource:
         tasks: dict[str, TaskConfig],
         envs: dict[str, WorkedEnvironment],
         tokenizer: Tokenizer,
-        data: DataConfig,
+        examples: ExamplesConfig,
         think: ThinkConfig,
         seed: int,
     ) -> None:
@@ -64,31 +58,36 @@ class ExampleSource:
         self.weights = [task.weight for task in tasks.values()]
         self.problems = {name: Problems(env, "train") for name, env in envs.items()}
         self.tokenizer = tokenizer
-        self.data, self.think, self.seed = data, think, seed
+        self.config, self.think, self.seed = examples, think, seed
         self.trimmed = TrimReport()
 
-    def batch(self, step: int) -> Batch:
-        """The examples of `step`, best-fit packed; samples that cannot be trimmed are left out."""
-        rng = random.Random(f"batch:{self.seed}:{step}")
+    def batch(self, index: int) -> Batch:
+        """Batch `index`, best-fit packed; samples that cannot be trimmed are left out."""
+        rng = random.Random(f"batch:{self.seed}:{index}")
         examples = []
-        for _ in range(self.data.examples_per_step):
-            trimmed = trim_conversation(self._conversation(rng), self.data.window, self.tokenizer)
+        for _ in range(self.config.per_step):
+            trimmed = trim_conversation(self._conversation(rng), self.config.window, self.tokenizer)
             self.trimmed.add(trimmed)
             if trimmed.messages is not None:
                 examples.append(
-                    encode_conversation(trimmed.messages, self.tokenizer, self.data.loss_on)
+                    encode_conversation(trimmed.messages, self.tokenizer, self.config.loss_on)
                 )
         lengths = [len(e) for e in examples]
-        bins = pack_best_fit(lengths, self.data.window)
-        order = [i for members in bins for i in members]
-        return Batch([examples[i] for i in order], fill_ratio(bins, lengths, self.data.window))
+        bins = pack_best_fit(lengths, self.config.window)
+        return Batch([[examples[i] for i in members] for members in bins], self.config.window)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"trimmed": asdict(self.trimmed)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.trimmed = TrimReport(**state["trimmed"])
 
     def _conversation(self, rng: random.Random) -> tuple[Message, ...]:
         name = rng.choices(self.names, self.weights)[0]
         problems = self.problems[name]
         problem = problems.draw(rng.getrandbits(40))
         user = (Message("user", problem.prompt),)
-        if rng.random() >= self.data.aggregation_share:
+        if rng.random() >= self.config.aggregation_share:
             return (*user, problems.env.oracle(problem))
         tails, written = self._tails(problems, problem, rng)
         prompt = aggregation_messages(user, tails, self.think.template)

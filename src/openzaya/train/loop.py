@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from openzaya.config.train import TrainConfig
-from openzaya.data.trimming import TrimReport
+from openzaya.data.batch import Batch
 from openzaya.engine import Engine, EngineSampler
-from openzaya.envs import WorkedEnvironment
+from openzaya.model import ModelOutput
 from openzaya.model.checkpoint import load_model
 from openzaya.model.zaya import ZayaForCausalLM
 from openzaya.optim.balance import BiasBalancer, auxiliary_loss, load_metrics
-from openzaya.optim.groups import build_optimizers
+from openzaya.optim.groups import NonFiniteGradient, build_optimizers
 from openzaya.optim.schedule import lr_factor
 from openzaya.run_dir import RunDir
 from openzaya.tokenizer import Tokenizer
@@ -22,97 +24,160 @@ from openzaya.train.dev import DevSet
 from openzaya.train.drive import OnStep, StageResult, drive
 from openzaya.train.examples import ExampleSource, build_tokenizer, environments
 from openzaya.train.loss import Stream, expert_counts, next_token_loss
+from openzaya.train.watch import Stopwatch, Watch
 
 
 class Trainer:
-    """All state of one run; `save` and `restore` cover every piece of it."""
+    """All state of one run; `save` and `_restore` cover every piece of it.
+
+    No global random numbers are drawn: batches are functions of (seed, index), weights of the seed.
+    """
+
+    model: ZayaForCausalLM
 
     def __init__(self, config: TrainConfig, run: RunDir) -> None:
         self.config, self.run = config, run
-        self.envs: dict[str, WorkedEnvironment] = environments(config.tasks)
-        self.step = self.tokens = 0
-        self.folder = run.path / "checkpoints"
-        found = checkpoint.latest(self.folder)
-        source = found or (config.init_from and checkpoint.weights_folder(config.init_from))
-        if source:
-            self.tokenizer = Tokenizer.load(source)
-            self.model: ZayaForCausalLM = load_model(source)
-        else:
-            assert config.model is not None
-            self.tokenizer = build_tokenizer(self.envs, config.think)
-            shape = config.model.model_copy(
-                update={
-                    "vocab_size": self.tokenizer.vocab_size,
-                    "bos_token_id": self.tokenizer.bos_id,
-                    "eos_token_id": self.tokenizer.im_end_id,
-                    "pad_token_id": self.tokenizer.pad_id,
-                }
-            )
-            self.model = ZayaForCausalLM(shape).initialise(config.seed)
+        self.envs = environments(config.tasks)
+        self.saver = checkpoint.Saver(run.path / "checkpoints", config.checkpoint)
+        self.watch = Watch(config.watch, run)
+        self.stopwatch = Stopwatch(self.watch)
+        self.tokenizer = self._tokenizer()
+        self.source = ExampleSource(
+            config.tasks, self.envs, self.tokenizer, config.examples, config.think, config.seed
+        )
+        self.dev = DevSet(self.envs, config.dev, config.think.budget)
+        self._restore()
+
+    def _origin(self) -> Path | None:
+        """Where weights come from: this run's checkpoint, else the stage before, else nowhere."""
+        found = checkpoint.latest(self.saver.folder)
+        if found is None and self.config.init_from is not None:
+            return checkpoint.weights_folder(self.config.init_from)
+        return found
+
+    def _tokenizer(self) -> Tokenizer:
+        origin = self._origin()
+        return Tokenizer.load(origin) if origin else build_tokenizer(self.envs, self.config.think)
+
+    def _restore(self) -> None:
+        """The state of the latest checkpoint, or of the beginning where there is none."""
+        config, origin = self.config, self._origin()
+        found = checkpoint.latest(self.saver.folder)
+        if found:
+            checkpoint.verify(found)
+        self.model = load_model(origin) if origin else self._fresh()
         shape = self.model.config
         self.optimizers = build_optimizers(self.model, config.optim)
         self.balancer = BiasBalancer(shape.num_hidden_layers, shape.num_experts, config.balance)
-        self.source = ExampleSource(
-            config.tasks, self.envs, self.tokenizer, config.data, config.think, config.seed
-        )
-        self.dev = DevSet(self.envs, config.dev, config.think.budget)
+        self.step = self.tokens = 0
         if found:
             state = checkpoint.load_state(found)
             self.step, self.tokens = state["step"], state["tokens"]
             self.optimizers.load_state_dict(state["optimizers"])
             self.balancer.load_state_dict(state["balancer"])
-            self.source.trimmed = TrimReport(**state["trimmed"])
-        run.rewind(self.step)  # steps after the checkpoint, or all of a run killed before its first
+            self.source.load_state_dict(state["source"])
+        # Steps after the checkpoint, or all of a run killed before its first.
+        self.run.rewind(self.step)
+        self.watch.recall()
+
+    def _fresh(self) -> ZayaForCausalLM:
+        assert self.config.model is not None
+        ids = {
+            "vocab_size": self.tokenizer.vocab_size,
+            "bos_token_id": self.tokenizer.bos_id,
+            "eos_token_id": self.tokenizer.im_end_id,
+            "pad_token_id": self.tokenizer.pad_id,
+        }
+        shape = self.config.model.model_copy(update=ids)
+        return ZayaForCausalLM(shape).initialise(self.config.seed)
 
     def save(self) -> str:
         state = {
             "tokens": self.tokens,
             "optimizers": self.optimizers.state_dict(),
             "balancer": self.balancer.state_dict(),
-            "trimmed": asdict(self.source.trimmed),
+            "source": self.source.state_dict(),
         }
-        return str(checkpoint.save(self.folder, self.step, self.model, self.tokenizer, state))
+        return str(self.saver.save(self.step, self.model, self.tokenizer, state))
+
+    def close(self) -> None:
+        """Every checkpoint is on disk, and nothing watches the clock any more."""
+        self.stopwatch.stop()
+        self.saver.wait()
 
     def train_step(self) -> None:
-        """One optimizer step on the batch of `self.step`."""
+        """One optimizer step on the batch of `self.step`; a bad one goes back instead."""
         started = time.perf_counter()
-        batch = self.source.batch(self.step)
-        stream = Stream.of(batch.examples)
-        loss, out = next_token_loss(self.model, stream)
-        counts_LE = expert_counts(out.experts_NL, self.model.config.router_classes)
-        experts = self.model.config.num_experts
-        objective = loss
-        if self.config.balance.kind == "aux":
-            assert out.mean_prob_LE is not None
-            aux = auxiliary_loss(out.mean_prob_LE[:, :experts], counts_LE[:, :experts])
-            objective = loss + self.config.balance.aux_coefficient * aux
-        objective.backward()
+        index = self.watch.batch_of(self.step)
+        self.stopwatch.start(index, self.step)
+        batch = self.source.batch(index)
+        loss, counts_LE = self._gradients(batch)
         factor = lr_factor(self.step, self.config.steps, self.config.schedule)
-        norm = self.optimizers.step(factor, counts_LE)
+        trouble = self.watch.judge(loss)
+        norm = 0.0
+        if trouble is None:
+            try:
+                norm = self.optimizers.step(factor, counts_LE)
+            except NonFiniteGradient as error:
+                trouble = str(error)
+        if trouble is not None:
+            self._go_back(index, trouble)
+            return
+        self.watch.accept(loss)
         self.balancer.update(self.model.balancing_biases, counts_LE)
         self.step += 1
-        self.tokens += stream.layout.tokens
+        self.tokens += batch.tokens
         seconds = time.perf_counter() - started
-        real_LE = counts_LE[:, :experts]
+        real_LE = counts_LE[:, : self.model.config.num_experts]
         self.run.log(
             self.step,
-            loss=loss.item(),
+            loss=loss,
             lr=self.config.optim.lr * factor,
             grad_norm=norm,
             tokens=self.tokens,
-            tokens_per_second=stream.layout.tokens / seconds,
+            tokens_per_second=batch.tokens / seconds,
             seconds=seconds,
             fill=batch.fill,
             load=(real_LE / real_LE.sum(1, keepdim=True).clamp(min=1)).tolist(),
             **load_metrics(real_LE),
         )
 
+    def _gradients(self, batch: Batch) -> tuple[float, Tensor]:
+        """Mean loss over the batch's targets, its gradient left in the parameters, and the tokens
+        per layer and expert."""
+        total, loss, counts_LE = batch.targets, 0.0, None
+        for windows in batch.micro(self.config.tokens_per_microbatch):
+            stream = Stream.of([example for members in windows for example in members])
+            share = len(stream.target) / total
+            mean, out = next_token_loss(self.model, stream)
+            counts = expert_counts(out.experts_NL, self.model.config.router_classes)
+            (share * (mean + self._auxiliary(out, counts))).backward()
+            loss += share * mean.item()
+            counts_LE = counts if counts_LE is None else counts_LE + counts
+        assert counts_LE is not None, "a batch holds at least one window"
+        return loss, counts_LE
+
+    def _auxiliary(self, out: ModelOutput, counts_LE: Tensor) -> Tensor | float:
+        balance, experts = self.config.balance, self.model.config.num_experts
+        if balance.kind != "aux":
+            return 0.0
+        assert out.mean_prob_LE is not None
+        aux = auxiliary_loss(out.mean_prob_LE[:, :experts], counts_LE[:, :experts])
+        return balance.aux_coefficient * aux
+
+    def _go_back(self, index: int, trouble: str) -> None:
+        self.watch.leave_out(index, self.step, trouble)
+        self.saver.wait()
+        left = self.step
+        self._restore()
+        self.run.log(self.step, rolled_back_from=left, left_out=index, reason=trouble)
+
     def evaluate(self) -> float:
         sampler = EngineSampler(Engine(self.model, self.tokenizer.im_end_id), self.tokenizer)
         return self.dev.accuracy(sampler, self.run, self.step)
 
     def facts(self) -> dict[str, Any]:
-        return {"trimmed": asdict(self.source.trimmed)}
+        return {**self.source.state_dict(), "left_out": self.watch.skipped}
 
 
 def train(config: TrainConfig, run: RunDir, on_step: OnStep | None = None) -> StageResult:
