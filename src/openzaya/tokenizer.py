@@ -76,6 +76,14 @@ class Tokenizer:
             )
         return token_id
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both give every text the same ids."""
+        if not isinstance(other, Tokenizer):
+            return NotImplemented
+        return self.inner.to_str() == other.inner.to_str()
+
+    __hash__ = None  # type: ignore[assignment]  # compared by value, and costly to hash
+
     @property
     def vocab_size(self) -> int:
         """Number of ids, added tokens included; ids are 0 .. vocab_size - 1."""

@@ -19,8 +19,8 @@ class Counter:
 
     def __init__(self, run: RunDir, stop_at: float | None) -> None:
         dev = DevConfig(every=2, stop_at=stop_at)
-        self.config: Any = SimpleNamespace(steps=9, checkpoint=CheckpointConfig(every=4), dev=dev)
-        self.run, self.step, self.tokens = run, 0, 0
+        self.config: Any = SimpleNamespace(checkpoint=CheckpointConfig(every=4), dev=dev)
+        self.run, self.step, self.tokens, self.total = run, 0, 0, 9
         self.saved: list[int] = []
 
     def train_step(self) -> None:

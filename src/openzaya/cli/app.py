@@ -14,6 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 from openzaya.cli.config import config
+from openzaya.cli.data import data_app
 from openzaya.cli.doctor import doctor
 from openzaya.cli.model import convert, model_app
 from openzaya.cli.solve import chat, solve
@@ -97,3 +98,4 @@ app.command()(config)
 for verb in (demo, solve, chat, train, rl, report, convert):
     app.command()(verb)
 app.add_typer(model_app, name="model")
+app.add_typer(data_app, name="data")

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
 from openzaya.config.base import Config
+from openzaya.config.data import DataConfig
 from openzaya.config.model import ModelConfig
 from openzaya.config.optim import BalanceConfig, OptimConfig, ScheduleConfig
 from openzaya.config.tasks import TaskConfig
@@ -81,10 +82,17 @@ class TrainConfig(Config):
 
     seed: NonNegativeInt = 0
     steps: PositiveInt = 1000
+    epochs: PositiveFloat | None = None
+    """Passes over `data`, in place of `steps`."""
     init_from: str | None = None
     """Run folder or weights folder of the previous stage."""
     model: ModelConfig | None = None
-    tasks: dict[str, TaskConfig]
+    rope_theta: PositiveFloat | None = None
+    """RoPE base from this stage on; none keeps the one of `init_from`."""
+    data: DataConfig | None = None
+    """Documents to train on, or"""
+    tasks: dict[str, TaskConfig] = Field(default_factory=dict)
+    """tasks whose worked solutions to train on (`examples`); beside `data`, only judged."""
     think: ThinkConfig = ThinkConfig()
     examples: ExamplesConfig = ExamplesConfig()
     tokens_per_microbatch: PositiveInt | None = None
@@ -100,4 +108,14 @@ class TrainConfig(Config):
     def _one_origin(self) -> TrainConfig:
         if (self.model is None) == (self.init_from is None):
             raise ValueError("give either model (fresh weights) or init_from (a checkpoint)")
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> TrainConfig:
+        if self.data is None and not self.tasks:
+            raise ValueError("there is nothing to train on: give data, or tasks")
+        if self.epochs is not None and self.data is None:
+            raise ValueError("epochs counts passes over data, and there is none: give steps")
+        if self.dev.stop_at is not None and not self.tasks:
+            raise ValueError("dev.stop_at is an accuracy, and there are no tasks to measure it on")
         return self

@@ -164,6 +164,13 @@ class ZayaForCausalLM(nn.Module):
         pieces = weight_VD.split(VOCABULARY_ROWS)
         return torch.cat([F.linear(hidden_ND, piece.float()) for piece in pieces], dim=-1)
 
+    def set_context(self, length: int, rope_theta: float | None) -> None:
+        """Serve at least `length` positions, from now on with another RoPE base (None keeps it)."""
+        longest = max(length, self.config.max_position_embeddings)
+        theta = rope_theta or self.config.rope_theta
+        update = {"max_position_embeddings": longest, "rope_theta": theta}
+        self.config = self.model.config = self.config.model_copy(update=update)
+
     @property
     def balancing_biases(self) -> list[Tensor]:
         """The selection biases of all layers, the very buffers the routers read."""

@@ -81,6 +81,10 @@ class RLTrainer:
         }
         return str(self.saver.save(self.step, self.model, self.tokenizer, state))
 
+    @property
+    def total(self) -> int:
+        return self.config.steps
+
     def close(self) -> None:
         self.saver.wait()
 

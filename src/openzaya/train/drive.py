@@ -25,6 +25,11 @@ class Stage(Protocol):
     tokens: int
 
     @property
+    def total(self) -> int:
+        """Steps of the whole run."""
+        ...
+
+    @property
     def config(self) -> TrainConfig | RLConfig: ...
 
     def train_step(self) -> None: ...
@@ -65,7 +70,7 @@ def drive(stage: Stage, on_step: OnStep | None = None) -> StageResult:
     accuracy = run.last("dev_accuracy", stage.step) or 0.0
     target = config.dev.stop_at
     stopped = target is not None and accuracy >= target
-    while stage.step < config.steps and not stopped:
+    while stage.step < stage.total and not stopped:
         stage.train_step()
         if stage.step % config.dev.every == 0:
             accuracy = stage.evaluate()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor
 
+from openzaya.config.data import DataConfig
 from openzaya.config.train import TrainConfig
 from openzaya.data.batch import Batch
 from openzaya.engine import Engine, EngineSampler
+from openzaya.errors import DataError
 from openzaya.model import ModelOutput
 from openzaya.model.checkpoint import load_model
 from openzaya.model.zaya import ZayaForCausalLM
@@ -25,6 +28,9 @@ from openzaya.train.drive import OnStep, StageResult, drive
 from openzaya.train.examples import ExampleSource, build_tokenizer, environments
 from openzaya.train.loss import Stream, expert_counts, next_token_loss
 from openzaya.train.watch import Stopwatch, Watch
+
+if TYPE_CHECKING:
+    from openzaya.data.corpus import Corpus
 
 
 class Trainer:
@@ -41,12 +47,20 @@ class Trainer:
         self.saver = checkpoint.Saver(run.path / "checkpoints", config.checkpoint)
         self.watch = Watch(config.watch, run)
         self.stopwatch = Stopwatch(self.watch)
+        self.corpus = _open(config.data) if config.data is not None else None
         self.tokenizer = self._tokenizer()
-        self.source = ExampleSource(
+        self.source = self.corpus or ExampleSource(
             config.tasks, self.envs, self.tokenizer, config.examples, config.think, config.seed
         )
         self.dev = DevSet(self.envs, config.dev, config.think.budget)
         self._restore()
+
+    @property
+    def total(self) -> int:
+        if self.config.epochs is None:
+            return self.config.steps
+        assert self.corpus is not None
+        return max(1, round(self.config.epochs * self.corpus.steps_per_epoch))
 
     def _origin(self) -> Path | None:
         """Where weights come from: this run's checkpoint, else the stage before, else nowhere."""
@@ -57,7 +71,18 @@ class Trainer:
 
     def _tokenizer(self) -> Tokenizer:
         origin = self._origin()
-        return Tokenizer.load(origin) if origin else build_tokenizer(self.envs, self.config.think)
+        if origin is None:
+            if self.corpus is not None:
+                return self.corpus.tokenizer
+            return build_tokenizer(self.envs, self.config.think)
+        tokenizer = Tokenizer.load(origin)
+        if self.corpus is not None and self.corpus.tokenizer != tokenizer:
+            assert self.config.data is not None
+            raise DataError(
+                f"{self.config.data.folder} was encoded with another tokenizer than {origin}",
+                f"build the data with data.tokenizer={origin}",
+            )
+        return tokenizer
 
     def _restore(self) -> None:
         """The state of the latest checkpoint, or of the beginning where there is none."""
@@ -66,6 +91,7 @@ class Trainer:
         if found:
             checkpoint.verify(found)
         self.model = load_model(origin) if origin else self._fresh()
+        self.model.set_context(self._window, config.rope_theta)
         shape = self.model.config
         self.optimizers = build_optimizers(self.model, config.optim)
         self.balancer = BiasBalancer(shape.num_hidden_layers, shape.num_experts, config.balance)
@@ -79,6 +105,10 @@ class Trainer:
         # Steps after the checkpoint, or all of a run killed before its first.
         self.run.rewind(self.step)
         self.watch.recall()
+
+    @property
+    def _window(self) -> int:
+        return (self.config.data or self.config.examples).window
 
     def _fresh(self) -> ZayaForCausalLM:
         assert self.config.model is not None
@@ -112,7 +142,7 @@ class Trainer:
         self.stopwatch.start(index, self.step)
         batch = self.source.batch(index)
         loss, counts_LE = self._gradients(batch)
-        factor = lr_factor(self.step, self.config.steps, self.config.schedule)
+        factor = lr_factor(self.step, self.total, self.config.schedule)
         trouble = self.watch.judge(loss)
         norm = 0.0
         if trouble is None:
@@ -173,13 +203,41 @@ class Trainer:
         self.run.log(self.step, rolled_back_from=left, left_out=index, reason=trouble)
 
     def evaluate(self) -> float:
+        """Loss on held-out documents and accuracy on the tasks, where there are any."""
+        if self.corpus is not None:
+            self._measure_held_out(self.corpus)
+        if not self.config.tasks:
+            return 0.0
         sampler = EngineSampler(Engine(self.model, self.tokenizer.im_end_id), self.tokenizer)
         return self.dev.accuracy(sampler, self.run, self.step)
+
+    @torch.no_grad()
+    def _measure_held_out(self, corpus: Corpus) -> None:
+        batch = corpus.held_out(self.config.dev.windows)
+        if not batch.windows:
+            return
+        loss = 0.0
+        for windows in batch.micro(self._window):
+            stream = Stream.of([example for members in windows for example in members])
+            mean, _ = next_token_loss(self.model, stream)
+            loss += mean.item() * len(stream.target) / batch.targets
+        self.run.log(self.step, held_out_loss=loss, held_out_tokens=batch.targets)
 
     def facts(self) -> dict[str, Any]:
         return {**self.source.state_dict(), "left_out": self.watch.skipped}
 
 
+def _open(config: DataConfig) -> Corpus:
+    # Only here: training on tasks needs none of the data libraries.
+    from openzaya.data.corpus import Corpus
+
+    return Corpus.open(config)
+
+
 def train(config: TrainConfig, run: RunDir, on_step: OnStep | None = None) -> StageResult:
-    """Run or continue a stage in its folder."""
+    """Run or continue a stage in its folder; data that is not there yet is built first."""
+    if config.data is not None:
+        from openzaya.data.build import build
+
+        build(config.data)
     return drive(Trainer(config, run), on_step)

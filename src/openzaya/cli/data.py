@@ -1,0 +1,141 @@
+"""`zaya data`: build a recipe's training data, and look at what was built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from openzaya.config.data import DataConfig
+    from openzaya.data.example import Example
+    from openzaya.tokenizer import Tokenizer
+
+data_app = typer.Typer(
+    help="Build training data, and look at it.", no_args_is_help=True, rich_markup_mode=None
+)
+Overrides = Annotated[
+    list[str] | None, typer.Argument(help="section.key=value, as many as you like.")
+]
+
+
+@data_app.callback()
+def data() -> None:
+    """Build training data, and look at it."""
+
+
+@data_app.command()
+def build(
+    recipe: Path,
+    overrides: Overrides = None,
+    overwrite: Annotated[bool, typer.Option(help="Build anew what is there.")] = False,
+) -> None:
+    """Read, trim, encode and pack the sources of RECIPE's [data] table into data.folder."""
+    from rich.console import Console
+
+    from openzaya.data.build import build as build_data
+
+    config = _config(recipe, overrides)
+    with Console(stderr=True).status(f"building {config.folder}"):
+        manifest = build_data(config, overwrite)
+    if manifest:
+        _show(manifest, config)
+    else:
+        typer.echo(f"submitted; {config.folder} appears when the last job is done")
+
+
+@data_app.command()
+def inspect(
+    recipe: Path,
+    overrides: Overrides = None,
+    source: Annotated[str | None, typer.Option(help="One source only.")] = None,
+    windows: Annotated[int, typer.Option("-n", min=0, help="Windows to print.")] = 1,
+    held_out: Annotated[bool, typer.Option(help="Held-out windows.")] = False,
+    verify: Annotated[bool, typer.Option(help="Compare every checksum.")] = False,
+) -> None:
+    """Show what data.folder holds, and windows of it; targets of the loss are underlined."""
+    from rich.console import Console
+
+    from openzaya.data.corpus import Corpus
+    from openzaya.errors import DataError
+
+    config = _config(recipe, overrides)
+    corpus = Corpus.open(config)
+    if source is not None and source not in corpus.train:
+        raise DataError(f"no source is called {source!r}", f"there are {', '.join(corpus.train)}")
+    if verify:
+        corpus.verify()
+    _show(corpus.manifest, config)
+    console = Console(soft_wrap=True)
+    for name, split in (corpus.validation if held_out else corpus.train).items():
+        if source in (None, name):
+            for number in range(min(windows, len(split))):
+                console.rule(f"{name}, window {number}")
+                for example in split[number]:
+                    console.print(_marked(example, corpus.tokenizer))
+
+
+def _config(recipe: Path, overrides: list[str] | None) -> DataConfig:
+    from openzaya.config.base import load_recipe
+    from openzaya.config.data import DataRecipe
+
+    return load_recipe(DataRecipe, recipe, overrides or []).data
+
+
+def _show(manifest: dict[str, Any], config: DataConfig) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE)
+    table.add_column("")
+    columns = {name: _column(facts) for name, facts in manifest["sources"].items()}
+    for name in columns:
+        table.add_column(name, justify="right")
+    for row in next(iter(columns.values())):
+        table.add_row(row, *(column[row] for column in columns.values()))
+    Console(soft_wrap=True).print(table)
+    shares = ", ".join(f"{name} {share:.1%}" for name, share in config.weights().items())
+    typer.echo(f"{config.folder}: windows of {config.window}; mixture {shares}")
+    typer.echo(f"fingerprint {manifest['fingerprint']}")
+
+
+def _column(facts: dict[str, Any]) -> dict[str, str]:
+    report, train, held_out = facts["report"], facts["train"], facts["held_out"]
+    trimming = report["trimming"]
+    counts = {
+        "rows": report["rows"],
+        "malformed": report["malformed"],
+        "repeat an evaluation set": report["contaminated"],
+        "held out": report["held_out"],
+        "fitted the window": trimming["kept"],
+        "lost the end of their reasoning": trimming["cut"],
+        "lost earlier reasoning": trimming["earlier_thinking_dropped"],
+        "dropped, answer too long": trimming["sample_dropped"],
+        "tokens trimmed away": trimming["tokens_before"] - trimming["tokens_after"],
+        "documents": train["documents"],
+        "tokens": train["tokens"],
+        "targets": train["targets"],
+        "windows": train["windows"],
+        "held-out windows": held_out["windows"],
+    }
+    column = {name: f"{count:,}" for name, count in counts.items()}
+    return column | {"filled": f"{train['fill']:.2%}"}
+
+
+def _marked(example: Example, tokenizer: Tokenizer) -> Text:
+    """The document's text; what is a target of the loss is underlined."""
+    import numpy as np
+    from rich.text import Text
+
+    text = Text()
+    edges = np.flatnonzero(np.diff(example.loss_mask)) + 1
+    for ids, mask in zip(
+        np.split(example.ids, edges), np.split(example.loss_mask, edges), strict=True
+    ):
+        style = "underline green" if mask[0] else "dim"
+        text.append(tokenizer.decode(ids.tolist(), skip_special=False), style)
+    return text
