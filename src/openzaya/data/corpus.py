@@ -7,6 +7,8 @@ it is the share of tokens, too.
 
 from __future__ import annotations
 
+import hashlib
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +39,8 @@ class Corpus:
     """Built data, opened for training."""
 
     def __init__(self, config: DataConfig, manifest: dict[str, Any]) -> None:
+        # It looks for jax, and warns where there is none.
+        logging.getLogger("absl").setLevel(logging.ERROR)
         import grain
 
         self.config, self.manifest = config, manifest
@@ -124,7 +128,5 @@ class _Tag:
 
 
 def _seed(seed: int, name: str) -> int:
-    import hashlib
-
     digest = hashlib.blake2b(f"{seed}:{name}".encode(), digest_size=4).digest()
     return int.from_bytes(digest, "little")

@@ -7,27 +7,11 @@ from typing import Any
 
 from openzaya.report import plots
 from openzaya.report.collect import collect
+from openzaya.report.style import HEAD
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>OpenZAYA demo</title>
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<style>
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem;
-       color: #1c1c1c; background: #fff }
-h1, h2 { line-height: 1.2 } h2 { margin-top: 2.5rem }
-table { border-collapse: collapse; font-size: .9rem } .scroll { overflow-x: auto }
-th, td { padding: .25rem .7rem; border-bottom: 1px solid #ddd; text-align: right }
-td { white-space: nowrap }
-th:first-child, td:first-child { text-align: left; white-space: normal; min-width: 10rem }
-svg { max-width: 100%; height: auto } pre { overflow-x: auto; background: #f4f4f4; padding: .7rem }
-.warn { background: #fff3cd; padding: .6rem 1rem; border-left: 4px solid #d39e00 }
-.holds { color: #1b7f3b; font-weight: 600 } .lacks { color: #b02a37; font-weight: 600 }
-.grid { display: flex; gap: .6rem; overflow-x: auto } .round { min-width: 13rem }
-.cell { font: 12px/1.35 ui-monospace, monospace; border: 1px solid #ccc; border-left-width: 4px;
-        padding: .25rem .4rem; margin-bottom: .3rem; overflow-wrap: anywhere }
-.cell.right { border-left-color: #1b7f3b } .cell small { color: #666 }
-</style></head><body>
-<h1>OpenZAYA: the whole road, small</h1>
+_PAGE = (
+    HEAD
+    + """<h1>OpenZAYA: the whole road, small</h1>
 <p>A tiny ZAYA (compressed convolutional attention, MLP router with depth averaging, top-1 experts)
 trained from scratch on this machine, fine-tuned, reinforced on verified problems, and answering by
 Markovian RSA. Every number below was measured by this run; errors are standard errors over
@@ -86,9 +70,10 @@ its answer. Green is right.</p>
 {%- endfor %}; seed {{ s.seed }}, {{ s.split }} problems.</p>
 </body></html>
 """
+)
 
 
-def write_report(folder: Path) -> Path:
+def write_demo_page(folder: Path) -> Path:
     """Write `report.html` into a finished demo folder. RunError where nothing was measured."""
     import jinja2
 
@@ -106,6 +91,7 @@ def write_report(folder: Path) -> Path:
         figures["rl"] = plots.reinforcement(found.metrics["rl"])
     template = jinja2.Environment(autoescape=True).from_string(_PAGE)
     page = template.render(
+        title="OpenZAYA demo",
         s=summary,
         tasks=list(summary["stations"][0]["tasks"]),
         figures=figures,

@@ -74,14 +74,41 @@ def training(metrics: Rows) -> str:
     axes[0].plot([m["step"] for m in steps], [m["loss"] for m in steps], color=_COLORS[0], lw=0.8)
     axes[0].set_title("loss, nats per token", fontsize=10)
     _dev(axes[1], metrics)
-    x = [m["step"] for m in steps]
-    axes[2].plot(x, [m["load_entropy"] for m in steps], color=_COLORS[0], label="load entropy")
-    axes[2].plot(x, [m["largest_load"] for m in steps], color=_COLORS[1], label="largest load")
-    axes[2].set_ylim(0, 1.05)
-    axes[2].set_title("experts", fontsize=10)
-    axes[2].legend(fontsize=8)
+    _balance(axes[2], steps)
     _label_steps(axes)
     return _svg(figure)
+
+
+def losses(metrics: Rows) -> str:
+    """Training loss, held-out loss, learning rate, gradient norm and balance."""
+    figure, axes = _figure(13.0, 3.2, 3)
+    steps = [m for m in metrics if "loss" in m]
+    x = [m["step"] for m in steps]
+    axes[0].plot(x, [m["loss"] for m in steps], color=_COLORS[0], lw=0.8, label="training")
+    held_out = [m for m in metrics if "held_out_loss" in m]
+    if held_out:
+        values = [m["held_out_loss"] for m in held_out]
+        axes[0].plot(
+            [m["step"] for m in held_out], values, "o-", color=_COLORS[1], label="held out"
+        )
+    axes[0].set_title("loss, nats per target", fontsize=10)
+    axes[0].legend(fontsize=8)
+    axes[1].semilogy(x, [m["grad_norm"] for m in steps], color=_COLORS[2], lw=0.8, label="gradient")
+    axes[1].semilogy(x, [m["lr"] for m in steps], color=_COLORS[3], label="learning rate")
+    axes[1].set_title("gradient norm and learning rate", fontsize=10)
+    axes[1].legend(fontsize=8)
+    _balance(axes[2], steps)
+    _label_steps(axes)
+    return _svg(figure)
+
+
+def _balance(axis: Any, steps: Rows) -> None:
+    x = [m["step"] for m in steps]
+    axis.plot(x, [m["load_entropy"] for m in steps], color=_COLORS[0], label="load entropy")
+    axis.plot(x, [m["largest_load"] for m in steps], color=_COLORS[1], label="largest load")
+    axis.set_ylim(0, 1.05)
+    axis.set_title("experts", fontsize=10)
+    axis.legend(fontsize=8)
 
 
 def load(metrics: Rows) -> str:

@@ -79,6 +79,8 @@ def drive(stage: Stage, on_step: OnStep | None = None) -> StageResult:
             stage.save()
         if on_step is not None:
             on_step(stage.step, accuracy)
+    if stage.step % config.dev.every and not run.has("result.json"):
+        stage.evaluate()
     result = StageResult(stage.save(), stage.step, stage.tokens, "trigger" if stopped else "steps")
     stage.close()
     run.write_json("result.json", asdict(result) | stage.facts())

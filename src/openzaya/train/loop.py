@@ -53,6 +53,8 @@ class Trainer:
             config.tasks, self.envs, self.tokenizer, config.examples, config.think, config.seed
         )
         self.dev = DevSet(self.envs, config.dev, config.think.budget)
+        if self.corpus is not None:
+            run.write_json("data.json", self.corpus.manifest)
         self._restore()
 
     @property
