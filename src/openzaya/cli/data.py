@@ -90,40 +90,19 @@ def _show(manifest: dict[str, Any], config: DataConfig) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from openzaya.data.manifest import column
+
     table = Table(box=box.SIMPLE)
     table.add_column("")
-    columns = {name: _column(facts) for name, facts in manifest["sources"].items()}
+    columns = {name: column(facts) for name, facts in manifest["sources"].items()}
     for name in columns:
         table.add_column(name, justify="right")
     for row in next(iter(columns.values())):
-        table.add_row(row, *(column[row] for column in columns.values()))
+        table.add_row(row, *(counts[row] for counts in columns.values()))
     Console(soft_wrap=True).print(table)
     shares = ", ".join(f"{name} {share:.1%}" for name, share in config.weights().items())
     typer.echo(f"{config.folder}: windows of {config.window}; mixture {shares}")
     typer.echo(f"fingerprint {manifest['fingerprint']}")
-
-
-def _column(facts: dict[str, Any]) -> dict[str, str]:
-    report, train, held_out = facts["report"], facts["train"], facts["held_out"]
-    trimming = report["trimming"]
-    counts = {
-        "rows": report["rows"],
-        "malformed": report["malformed"],
-        "repeat an evaluation set": report["contaminated"],
-        "held out": report["held_out"],
-        "fitted the window": trimming["kept"],
-        "lost the end of their reasoning": trimming["cut"],
-        "lost earlier reasoning": trimming["earlier_thinking_dropped"],
-        "dropped, answer too long": trimming["sample_dropped"],
-        "tokens trimmed away": trimming["tokens_before"] - trimming["tokens_after"],
-        "documents": train["documents"],
-        "tokens": train["tokens"],
-        "targets": train["targets"],
-        "windows": train["windows"],
-        "held-out windows": held_out["windows"],
-    }
-    column = {name: f"{count:,}" for name, count in counts.items()}
-    return column | {"filled": f"{train['fill']:.2%}"}
 
 
 def _marked(example: Example, tokenizer: Tokenizer) -> Text:

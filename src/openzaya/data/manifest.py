@@ -64,3 +64,27 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def column(facts: dict[str, Any]) -> dict[str, str]:
+    """A source's counts for people, in the order of a table."""
+    report, train, held_out = facts["report"], facts["train"], facts["held_out"]
+    trimming = report["trimming"]
+    counts = {
+        "rows": report["rows"],
+        "malformed": report["malformed"],
+        "repeat an evaluation set": report["contaminated"],
+        "held out": report["held_out"],
+        "fitted the window": trimming["kept"],
+        "lost the end of their reasoning": trimming["cut"],
+        "lost earlier reasoning": trimming["earlier_thinking_dropped"],
+        "dropped, answer too long": trimming["sample_dropped"],
+        "tokens trimmed away": trimming["tokens_before"] - trimming["tokens_after"],
+        "documents": train["documents"],
+        "tokens": train["tokens"],
+        "targets": train["targets"],
+        "windows": train["windows"],
+        "held-out windows": held_out["windows"],
+    }
+    column = {name: f"{count:,}" for name, count in counts.items()}
+    return column | {"filled": f"{train['fill']:.2%}"}

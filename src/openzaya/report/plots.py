@@ -125,7 +125,7 @@ def load(metrics: Rows) -> str:
         )
         axis.set_title(f"layer {layer}: share of tokens per expert", fontsize=9)
         axis.set_xticks([])
-        axis.set_yticks(range(shares.shape[2]))
+        axis.set_yticks(range(0, shares.shape[2], 1 + shares.shape[2] // 9))
     if image is not None:
         figure.colorbar(image, ax=list(axes), shrink=0.9)
     return _svg(figure)
