@@ -15,6 +15,7 @@ import fcntl
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -42,6 +43,7 @@ class RunDir:
     def __init__(self, path: Path, lock: int | None) -> None:
         self.path = path
         self._lock = lock
+        self._listeners: list[Callable[[int, dict[str, Any]], None]] = []
 
     @classmethod
     def create(
@@ -126,6 +128,12 @@ class RunDir:
         line = json.dumps({"step": step, **values}) + "\n"
         with (self.path / METRICS_FILE).open("a", encoding="utf-8") as file:
             file.write(line)
+        for hear in self._listeners:
+            hear(step, values)
+
+    def listen(self, hear: Callable[[int, dict[str, Any]], None]) -> None:
+        """Let `hear` have every (step, values) that is logged from now on."""
+        self._listeners.append(hear)
 
     def metrics(self) -> list[dict[str, Any]]:
         """All logged lines in order. A last line without its newline was torn by a crash: gone."""

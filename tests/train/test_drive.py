@@ -55,7 +55,7 @@ def test_a_stage_ends_by_steps_or_trigger(
     heard: list[tuple[int, float]] = []
     with RunDir.create(tmp_path / "run", RSAConfig()) as run:
         stage = Counter(run, stop_at)
-        result = drive(stage, lambda step, accuracy: heard.append((step, accuracy)))
+        result = drive(stage, lambda step, _, accuracy: heard.append((step, accuracy)))
         stored = run.read_json("result.json")
     assert (result.steps, result.tokens, result.stopped_by) == (steps, 10 * steps, by)
     assert stage.saved == saved and heard[-1] == (steps, (steps - steps % 2) / 10)

@@ -53,7 +53,13 @@ def _stage(
     overwrite: bool,
 ) -> None:
     from rich.console import Console
-    from rich.progress import Progress
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
 
     from openzaya.config.base import load_recipe
     from openzaya.run_dir import RunDir
@@ -62,12 +68,27 @@ def _stage(
     config = load_recipe(kind, recipe, overrides or [])
     with (
         RunDir.create(out, config, resume=not overwrite, overwrite=overwrite) as run,
-        Progress(console=console, disable=not console.is_terminal) as bar,
-    ):
-        task = bar.add_task(out.name, total=config.steps)
-        run_stage(config, run, lambda step, _: bar.update(task, completed=step))
+        Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            TimeRemainingColumn(), TextColumn("{task.fields[note]}"),
+            console=console, disable=not console.is_terminal,
+        ) as bar,
+    ):  # fmt: skip
+        task = bar.add_task(out.name, total=None, note="")
+        run.listen(lambda _, values: _note(bar, task, values))
+        run_stage(config, run, lambda step, total, _: bar.update(task, completed=step, total=total))
         result = run.read_json("result.json")
     typer.echo(f"{result['folder']}: {result['steps']} steps, {result['tokens']} tokens")
+
+
+def _note(bar: Any, task: Any, values: dict[str, Any]) -> None:
+    """The last step in a few words."""
+    if "tokens_per_second" in values and "loss" in values:
+        share = f", {values['mfu']:.0%} of the product rate" if "mfu" in values else ""
+        speed = f"{values['tokens_per_second']:,.0f} tokens/s{share}"
+        bar.update(task, note=f"loss {values['loss']:.3f}, {speed}")
+    elif "rolled_back_from" in values:
+        bar.console.print(f"back from step {values['rolled_back_from']}: {values['reason']}")
 
 
 def report(folder: Path) -> None:

@@ -102,6 +102,10 @@ class TrainConfig(Config):
     balance: BalanceConfig = BalanceConfig()
     dev: DevConfig = DevConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+    tracker: Literal["trackio", "wandb"] | None = None
+    """Where metrics go beside metrics.jsonl."""
+    project: str = "openzaya"
+    """The tracker's project."""
     watch: WatchConfig = WatchConfig()
 
     @model_validator(mode="after")

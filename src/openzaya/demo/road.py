@@ -90,11 +90,11 @@ class Road:
 
     def _train(self, name: str, config: TrainConfig | RLConfig, run: RunDir) -> None:
         with self._bar() as bar:
-            task = bar.add_task(name, total=config.steps, note="")
+            task = bar.add_task(name, total=None, note="")
 
-            def on_step(step: int, accuracy: float) -> None:
+            def on_step(step: int, total: int, accuracy: float) -> None:
                 note = f"dev {accuracy:.0%}" if accuracy else ""
-                bar.update(task, completed=step, note=note)
+                bar.update(task, completed=step, total=total, note=note)
 
             if isinstance(config, RLConfig):
                 reinforce(config, run, on_step)

@@ -13,8 +13,8 @@ from openzaya.config.train import TrainConfig
 from openzaya.kernels import keep_freed_memory
 from openzaya.run_dir import RunDir
 
-OnStep = Callable[[int, float], None]
-"""Hears (step, last dev accuracy)."""
+OnStep = Callable[[int, int, float], None]
+"""Hears (step, steps of the whole run, last dev accuracy)."""
 
 
 class Stage(Protocol):
@@ -78,7 +78,7 @@ def drive(stage: Stage, on_step: OnStep | None = None) -> StageResult:
         if stage.step % config.checkpoint.every == 0:
             stage.save()
         if on_step is not None:
-            on_step(stage.step, accuracy)
+            on_step(stage.step, stage.total, accuracy)
     if stage.step % config.dev.every and not run.has("result.json"):
         stage.evaluate()
     result = StageResult(stage.save(), stage.step, stage.tokens, "trigger" if stopped else "steps")

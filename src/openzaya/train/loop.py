@@ -15,6 +15,7 @@ from openzaya.data.batch import Batch
 from openzaya.engine import Engine, EngineSampler
 from openzaya.errors import DataError
 from openzaya.model import ModelOutput
+from openzaya.model.account import training_flops
 from openzaya.model.checkpoint import load_model
 from openzaya.model.zaya import ZayaForCausalLM
 from openzaya.optim.balance import BiasBalancer, auxiliary_loss, load_metrics
@@ -27,6 +28,8 @@ from openzaya.train.dev import DevSet
 from openzaya.train.drive import OnStep, StageResult, drive
 from openzaya.train.examples import ExampleSource, build_tokenizer, environments
 from openzaya.train.loss import Stream, expert_counts, next_token_loss
+from openzaya.train.sinks import attach_tracker
+from openzaya.train.speed import product_rate
 from openzaya.train.watch import Stopwatch, Watch
 
 if TYPE_CHECKING:
@@ -56,6 +59,10 @@ class Trainer:
         if self.corpus is not None:
             run.write_json("data.json", self.corpus.manifest)
         self._restore()
+        self._rate = product_rate(torch.device("cpu"), torch.float32)
+        self._flops = training_flops(self.model.config, self._window).total
+        if config.tracker is not None:
+            attach_tracker(run, config, config.tracker, config.project)
 
     @property
     def total(self) -> int:
@@ -168,6 +175,7 @@ class Trainer:
             grad_norm=norm,
             tokens=self.tokens,
             tokens_per_second=batch.tokens / seconds,
+            mfu=self._flops * batch.tokens / seconds / self._rate,
             seconds=seconds,
             fill=batch.fill,
             load=(real_LE / real_LE.sum(1, keepdim=True).clamp(min=1)).tolist(),
