@@ -13,6 +13,7 @@ from torch.nn.attention.varlen import varlen_attn
 
 from openzaya import kernels
 from openzaya.model.layout import Layout
+from openzaya.model.precision import wide
 from openzaya.model.shuffle import Padding
 from openzaya.model.state import LayerState
 
@@ -74,7 +75,7 @@ def attend_cached(q_NHK: Tensor, layout: Layout, state: LayerState, window: int 
         q_BTHK[layout.segment_N, layout.offset_N] = q_NHK
         position_BT = layout.past_B.to(device)[:, None] + torch.arange(width, device=device)
     q = q_BTHK.unflatten(2, (groups, -1)).permute(0, 2, 3, 1, 4).flatten(2, 3)  # B G (R T) K
-    score = torch.matmul(q, k_BGTK.transpose(2, 3)).float() * q.shape[-1] ** -0.5
+    score = wide(torch.matmul(q, k_BGTK.transpose(2, 3))) * q.shape[-1] ** -0.5
     gap_BTT = position_BT[:, :, None] - torch.arange(total, device=device)
     hidden = gap_BTT < 0 if window is None else (gap_BTT < 0) | (gap_BTT >= window)
     repeats = q.shape[2] // width

@@ -80,6 +80,10 @@ class CCA(nn.Module):
     ) -> Tensor:
         """`last_only`: all tokens are stored, but only each segment's last one attends."""
         weights = self.qkv_proj.mix_weights(self.qk_norm.temp)
+        if layout.context is not None:
+            projected = self.qkv_proj(x_ND)
+            heads = layout.context.attention(projected, weights, rope, self.window, self.hf)
+            return self.o_proj(heads.flatten(1))
         q, k, v = mix(self.qkv_proj(x_ND), weights, layout, rope, state, self.hf)
         if state is not None:
             state.append(k, v, layout)

@@ -4,12 +4,13 @@
 # once_differentiable, as PyTorch types it, hides the name of `backward`'s first parameter.
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.distributed.tensor import DTensor
 
 from openzaya import kernels
 from openzaya.config.model import ModelConfig
@@ -56,6 +57,19 @@ def _spans(counts: list[int]) -> list[tuple[int, int, int]]:
     return spans
 
 
+class Travel(Protocol):
+    """`Experts.forward` when the stacks are spread over ranks."""
+
+    def __call__(
+        self, experts: Experts, x_ND: Tensor, choice_N: Tensor, weight_N: Tensor
+    ) -> Tensor: ...
+
+
+def _own(stack: Tensor) -> Tensor:
+    """This rank's part of a stack that may be spread over ranks."""
+    return stack.to_local() if isinstance(stack, DTensor) else stack
+
+
 class Experts(nn.Module):
     """E stacked experts. Rows of `gate_up_proj` are gate then up (HF layout)."""
 
@@ -65,6 +79,8 @@ class Experts(nn.Module):
         self.gate_up_proj = nn.Parameter(torch.empty(e, 2 * f, d))
         self.down_proj = nn.Parameter(torch.empty(e, d, f))
         self.skip = config.skip_expert
+        self.travel: Travel | None = None
+        """Expert parallelism (`openzaya.parallel.expert`): how rows reach other ranks' experts."""
         self.hf = config.numerics == "hf"
 
     def forward(self, x_ND: Tensor, choice_N: Tensor, weight_N: Tensor) -> Tensor:
@@ -72,10 +88,16 @@ class Experts(nn.Module):
 
         A choice beyond the stack is the skip class: no work, and zero or the scaled row.
         """
-        experts, width, units = self.down_proj.shape
+        if self.travel is not None:
+            return self.travel(self, x_ND, choice_N, weight_N)
+        return self.run(x_ND, choice_N, weight_N)
+
+    def run(self, x_ND: Tensor, choice_N: Tensor, weight_N: Tensor) -> Tensor:
+        """The same with the stacks of this rank."""
+        stacks = (_own(self.gate_up_proj), _own(self.down_proj))
+        experts, width, units = stacks[1].shape
         order, inverse, count_E = _sort(choice_N.contiguous(), experts + (self.skip != "none"))
         count_E = count_E[:experts]
-        stacks = (self.gate_up_proj, self.down_proj)
         if kernels.usable(x_ND, weight_N, *stacks, lanes=(width, units)):
             scaled = self.skip == "scaled"
             return kernels.experts(x_ND, weight_N, *stacks, order, count_E, scaled)
@@ -112,16 +134,16 @@ class Experts(nn.Module):
     def _run(self, x_ND: Tensor, weight_N: Tensor, count_E: Tensor) -> Tensor:
         if _fixed_size(x_ND):
             ends = count_E.cumsum(0).to(torch.int32)
-            hidden = F.grouped_mm(x_ND, self.gate_up_proj.transpose(1, 2), offs=ends)
+            hidden = F.grouped_mm(x_ND, _own(self.gate_up_proj).transpose(1, 2), offs=ends)
             act = _swiglu(hidden, weight_N)
-            return F.grouped_mm(act, self.down_proj.transpose(1, 2), offs=ends)
+            return F.grouped_mm(act, _own(self.down_proj).transpose(1, 2), offs=ends)
         return self._one_by_one(x_ND, weight_N, count_E.tolist())
 
     @torch.compiler.disable()
     def _one_by_one(self, x_ND: Tensor, weight_N: Tensor, counts: list[int]) -> Tensor:
-        hidden = _PerExpert.apply(x_ND, self.gate_up_proj, counts)
+        hidden = _PerExpert.apply(x_ND, _own(self.gate_up_proj), counts)
         assert isinstance(hidden, Tensor)
-        return _PerExpert.apply(_swiglu(hidden, weight_N), self.down_proj, counts)  # type: ignore[no-any-return]
+        return _PerExpert.apply(_swiglu(hidden, weight_N), _own(self.down_proj), counts)  # type: ignore[no-any-return]
 
 
 def _fixed_size(x_ND: Tensor) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 import torch
 from torch import Tensor
@@ -30,6 +30,14 @@ class lazy(Generic[T]):
         return value
 
 
+class SharedContext(Protocol):
+    """The part of attention that crosses ranks (`openzaya.parallel.context`)."""
+
+    def attention(
+        self, projected: Tensor, w: Any, rope: Any, window: int | None, hf: bool
+    ) -> Tensor: ...
+
+
 @dataclass(frozen=True)
 class Layout:
     """Segments end to end. `past` tokens of each segment are already in a decode state.
@@ -41,6 +49,8 @@ class Layout:
     lengths: tuple[int, ...]
     past: tuple[int, ...]
     device: torch.device
+    context: SharedContext | None = None
+    """How rows of other ranks are reached, where several share the stream."""
 
     @classmethod
     def of(

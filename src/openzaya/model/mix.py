@@ -15,6 +15,7 @@ from torch import Tensor
 
 from openzaya import kernels
 from openzaya.model.layout import Layout, previous
+from openzaya.model.precision import wide
 from openzaya.model.rope import Rope, rotate
 from openzaya.model.state import LayerState
 
@@ -78,9 +79,9 @@ def mix_torch(
 
     # Both zero columns stand before the first convolution, so its output before a document is its
     # bias and not zero: computing it from the columns themselves says so without a special case.
-    before, now = w.depthwise[:, 0].float().unbind(-1)
-    y_now = torch.addcmul(torch.addcmul(w.depthwise_bias.float(), old, before), s_NC, now)
-    y_old = torch.addcmul(torch.addcmul(w.depthwise_bias.float(), older, before), old, now)
+    before, now = wide(w.depthwise[:, 0]).unbind(-1)
+    y_now = torch.addcmul(torch.addcmul(wide(w.depthwise_bias), old, before), s_NC, now)
+    y_old = torch.addcmul(torch.addcmul(wide(w.depthwise_bias), older, before), old, now)
     window = torch.cat(
         [y.to(s_NC.dtype).unflatten(1, (heads + groups, k)) for y in (y_old, y_now)], dim=2
     )
@@ -89,7 +90,7 @@ def mix_torch(
     mixed = torch.baddbmm(bias, window.transpose(0, 1), taps).transpose(0, 1)
 
     # Mean coupling of the RAW projections.
-    kind = s_NC.dtype if hf else torch.float32
+    kind = s_NC.dtype if hf else wide(s_NC[:0]).dtype
     raw = s_NC.unflatten(1, (heads + groups, k)).to(kind)
     mean_q = (raw[:, :heads].unflatten(1, (groups, -1)) + raw[:, heads:, None]) * 0.5
     mean = torch.cat([mean_q.flatten(1, 2), mean_q.mean(2)], dim=1)

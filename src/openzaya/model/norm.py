@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from openzaya import kernels
 from openzaya.config.model import ModelConfig
+from openzaya.model.precision import wide
 
 
 class RMSNorm(nn.Module):
@@ -27,7 +28,7 @@ class RMSNorm(nn.Module):
             return kernels.rms_norm(x, self.weight, self.eps)
         kind = self.weight.dtype
         x = x.to(kind) if self.hf else x
-        return F.rms_norm(x.float(), x.shape[-1:], None, self.eps).to(kind) * self.weight
+        return F.rms_norm(wide(x), x.shape[-1:], None, self.eps).to(kind) * self.weight
 
 
 class ResidualScale(nn.Module):
@@ -51,7 +52,7 @@ class ResidualScale(nn.Module):
         if kernels.usable(branch_ND, residual_ND, hs, lanes=(hs.shape[0],)):
             return kernels.residual_merge(branch_ND, residual_ND, hs, hb, rs, rb)
         if not self.hf:
-            branch_ND, hs, hb = branch_ND.float(), hs.float(), hb.float()
+            branch_ND, hs, hb = wide(branch_ND), wide(hs), wide(hb)
         return (branch_ND + hb) * hs + (residual_ND + rb) * rs
 
 

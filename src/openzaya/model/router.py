@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from openzaya.config.model import ModelConfig
 from openzaya.model.norm import RMSNorm
+from openzaya.model.precision import wide
 
 
 @dataclass(slots=True)
@@ -76,11 +77,11 @@ class Router(nn.Module):
     def forward(self, x_ND: Tensor, previous_NR: Tensor | None, replay_N: Tensor | None) -> Routing:
         """`replay_N` pins the choice (RL: the engine's); the gate stays the live softmax at it."""
         logits, latent = self.scores(x_ND, previous_NR)
-        probs_NE = (logits if self.hf else logits.float()).softmax(-1)
+        probs_NE = (logits if self.hf else wide(logits)).softmax(-1)
         if replay_N is None:
             choice = (probs_NE.detach().float() + self.balancing_biases).argmax(-1)
         else:
             choice = replay_N
         weight = probs_NE.gather(1, choice[:, None])[:, 0]
-        mean = probs_NE.float().mean(0) if torch.is_grad_enabled() else None
+        mean = wide(probs_NE).mean(0) if torch.is_grad_enabled() else None
         return Routing(choice, weight.to(x_ND.dtype), latent, mean)

@@ -13,6 +13,7 @@ from openzaya.model.cca import CCA
 from openzaya.model.experts import MoE
 from openzaya.model.layout import Layout
 from openzaya.model.norm import ResidualScale, RMSNorm, merge_and_norm
+from openzaya.model.precision import wide
 from openzaya.model.rope import Rope, rope_tables
 from openzaya.model.router import Routing
 from openzaya.model.state import DecodeState, LayerState
@@ -94,7 +95,7 @@ class ZayaModel(nn.Module):
         last_only: bool = False,
     ) -> ModelOutput:
         embedded = self.embed_tokens(ids_N) + self.input_hidden_states_bias
-        residual_ND = (embedded * self.input_hidden_states_scale).float()
+        residual_ND = wide(embedded * self.input_hidden_states_scale)
         ropes = rope_tables(self.config, layout.position_N)
         router_NR: Tensor | None = None
         routings: list[Routing] = []
@@ -157,8 +158,8 @@ class ZayaForCausalLM(nn.Module):
         """fp32 logits through the tied embedding. Pass only the rows you need."""
         if self.config.numerics == "hf":
             return self.lm_head(hidden_ND).float()
-        hidden_ND, weight_VD = hidden_ND.float(), self.lm_head.weight
-        if weight_VD.dtype == torch.float32:
+        hidden_ND, weight_VD = wide(hidden_ND), self.lm_head.weight
+        if weight_VD.dtype == hidden_ND.dtype:
             return F.linear(hidden_ND, weight_VD)
         # In pieces: the whole head in fp32 would be the largest tensor of the model.
         pieces = weight_VD.split(VOCABULARY_ROWS)

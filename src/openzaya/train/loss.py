@@ -13,6 +13,7 @@ from torch.nn import LinearCrossEntropyOptions
 
 from openzaya.data.example import Example
 from openzaya.model import Layout, ModelOutput, ZayaForCausalLM
+from openzaya.model.precision import wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +38,21 @@ LOGIT_ROWS = 512
 """Tokens whose logits exist at one time: all of them would be the largest tensor of a step."""
 
 
-def next_token_loss(model: ZayaForCausalLM, stream: Stream) -> tuple[Tensor, ModelOutput]:
-    """Mean cross-entropy (fp32) over targets, and what else the forward returned."""
+def next_token_loss(
+    model: ZayaForCausalLM, stream: Stream, total: int | None = None
+) -> tuple[Tensor, ModelOutput]:
+    """Cross-entropy (fp32) summed over targets, over `total` (all targets of a batch of which this
+    stream is a part; None: its own), and what else the forward returned."""
     out = model(stream.ids_N, stream.layout)
-    loss = F.linear_cross_entropy(
-        out.hidden_ND[stream.position].float(),
-        model.lm_head.weight.float(),
+    if not len(stream.target):
+        return out.hidden_ND.sum() * 0, out  # other ranks wait for this one's gradients
+    mean = F.linear_cross_entropy(
+        wide(out.hidden_ND[stream.position]),
+        wide(model.lm_head.weight),
         stream.target,
         options=LinearCrossEntropyOptions(batch_chunk_size=LOGIT_ROWS),
     )
-    return loss, out
+    return mean if total is None else mean * (len(stream.target) / total), out
 
 
 def expert_counts(experts_NL: Tensor, classes: int) -> Tensor:

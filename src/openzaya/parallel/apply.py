@@ -1,0 +1,46 @@
+"""Spread a model over ranks: experts, then recomputation, then FSDP2 around every block.
+
+Gradients are sums over ranks, not means: the loss is divided by the global number of targets, so
+that packing, trimming and the world size leave it alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+
+from openzaya.model.zaya import ZayaForCausalLM
+from openzaya.parallel.expert import spread_experts
+from openzaya.parallel.world import World
+
+
+def parallelize(model: ZayaForCausalLM, world: World) -> None:
+    """Shard `model` in place. One process keeps it whole, and only recomputes if asked to."""
+    config = world.config
+    if config.expert > 1:
+        spread_experts(model, world)
+    if config.recompute:
+        for name, block in list(model.model.layers.named_children()):
+            setattr(model.model.layers, name, checkpoint_wrapper(block, preserve_rng_state=False))
+    if world.mesh is None:
+        return
+    options: dict[str, Any] = {"mesh": world.mesh["replicate", "shard"]}
+    experts: dict[str, Any] = {"mesh": world.mesh["replicate", "outer"]}
+    if config.replicate == 1:
+        options["mesh"], experts["mesh"] = world.mesh["shard"], world.mesh["outer"]
+    if world.device.type != "cpu":
+        policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
+        options["mp_policy"] = experts["mp_policy"] = policy
+    for block in model.model.layers:
+        if config.expert > 1:
+            fully_shard(block.mlp.experts, **experts)  # type: ignore[arg-type, union-attr]
+        fully_shard(block, **options)
+    # The head's weight is used outside of forward, by the loss: it stays whole until backward.
+    fully_shard(model, **options, reshard_after_forward=False)
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.set_gradient_divide_factor(1.0)
+            module.set_force_sum_reduction_for_comms(True)

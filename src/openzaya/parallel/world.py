@@ -1,0 +1,93 @@
+"""The ranks of a run: one process alone, or those that torchrun started."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+
+from openzaya.config.parallel import ParallelConfig
+
+BACKENDS = {"cpu": "gloo"}
+"""Of a device that is not named here, PyTorch knows the backend itself."""
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among the others. `mesh` has the axes replicate, outer, expert, where outer x
+    expert are the ranks that share parameters; None where there is one process."""
+
+    rank: int
+    size: int
+    device: torch.device
+    config: ParallelConfig
+    mesh: DeviceMesh | None
+
+    @classmethod
+    def start(cls, config: ParallelConfig, device: str = "cpu") -> World:
+        """Join the group that torchrun's environment describes; alone without one."""
+        size = int(os.environ.get("WORLD_SIZE", "1"))
+        replicate, shard, context = config.sizes(size)
+        if size == 1 and not dist.is_initialized():
+            return cls(0, 1, torch.device(device), config, None)
+        if device != "cpu":
+            local = int(os.environ.get("LOCAL_RANK", "0"))
+            torch.accelerator.set_device_index(local)
+            device = f"{device}:{local}"
+        kind = torch.device(device).type
+        if not dist.is_initialized():
+            dist.init_process_group(BACKENDS.get(kind))
+        axes = {
+            "replicate": replicate,
+            "outer": shard * context // config.expert,
+            "expert": config.expert,
+        }
+        mesh = init_device_mesh(kind, tuple(axes.values()), mesh_dim_names=tuple(axes))
+        mesh["outer", "expert"]._flatten("shard")
+        return cls(dist.get_rank(), size, torch.device(device), config, mesh)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this rank writes files."""
+        return self.rank == 0
+
+    @property
+    def part(self) -> tuple[int, int]:
+        """(which, of how many) shares of a batch's windows this rank reads: the ranks that share a
+        window's tokens read the same."""
+        context = self.config.context
+        return self.rank // context, self.size // context
+
+    @property
+    def context_rank(self) -> int:
+        """Which part of a window's tokens is this rank's; neighbours are neighbouring ranks."""
+        return self.rank % self.config.context
+
+    def context_group(self) -> dist.ProcessGroup:
+        """The ranks that share this rank's windows. Made once: every rank must come here."""
+        context = self.config.context
+        groups = [
+            dist.new_group(list(range(first, first + context)))
+            for first in range(0, self.size, context)
+        ]
+        group = groups[self.rank // context]
+        assert isinstance(group, dist.ProcessGroup)
+        return group
+
+    def sum(self, value: Tensor) -> Tensor:
+        """`value` summed over all ranks, in place."""
+        if self.size > 1:
+            dist.all_reduce(value)
+        return value
+
+    def barrier(self) -> None:
+        if self.size > 1:
+            dist.barrier()
+
+    def stop(self) -> None:
+        if dist.is_initialized():
+            dist.destroy_process_group()
