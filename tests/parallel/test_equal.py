@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ from torch.distributed.tensor import DTensor
 from openzaya.config.model import ModelConfig
 from openzaya.config.parallel import ParallelConfig
 from openzaya.model import Layout, ZayaForCausalLM
+from openzaya.model.layout import lazy
+from openzaya.parallel import collectives, context
 from openzaya.parallel.apply import parallelize
 from openzaya.parallel.context import split
 from openzaya.parallel.world import World
@@ -129,6 +132,68 @@ def compare(settings: str, dtype: str, cases: str, expect: str = "equal") -> Non
         assert worst > 1e-4, f"{expect} was not noticed: {worst}"
 
 
+def break_halo_gradient() -> None:
+    backward = context._Extend.backward
+
+    def broken(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        grad = grads[0].clone()
+        grad[ctx.context.halo_H] = 0
+        return backward(ctx, grad)
+
+    context._Extend.backward = staticmethod(broken)
+
+
+def break_halo_values() -> None:
+    forward = context._Extend.forward
+
+    def broken(ctx: Any, x: Tensor, shared: context.Context) -> Tensor:
+        out = forward(ctx, x, shared)
+        out[shared.halo_H] = 0
+        return out
+
+    context._Extend.forward = staticmethod(broken)
+
+
+def break_key_gradient() -> None:
+    """Keys and values of other ranks are constants."""
+
+    def broken(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        rank, own = dist.get_rank(ctx.group), len(grads[0]) // ctx.group.size()
+        return grads[0][rank * own : (rank + 1) * own], None
+
+    collectives.GatherRows.backward = staticmethod(broken)
+
+
+def break_documents() -> None:
+    """Every document begins one row late."""
+    attend = context.Context._attend
+
+    def broken(self: context.Context, *parts: Any) -> Tensor:
+        late = [replace(p, first=min(p.first + 1, p.last - 1)) for p in self.pieces]
+        return attend(replace(self, pieces=tuple(late)), *parts)
+
+    context.Context._attend = broken  # type: ignore[method-assign]
+
+
+def break_positions() -> None:
+    """Positions count from the chunk's first row."""
+    context.ContextLayout.position_N = lazy(  # type: ignore[assignment, method-assign]
+        lambda self: torch.arange(len(self.row_N))
+    )
+    context.ContextLayout.position_N.make.__name__ = "position_N"
+
+
+BREAKS = {
+    f.__name__: f
+    for f in (break_halo_gradient, break_halo_values, break_key_gradient, break_documents)
+} | {"break_positions": break_positions}
+
+
+def control(fault: str, settings: str) -> None:
+    BREAKS[fault]()
+    compare(settings, "float64", "1", fault)
+
+
 FSDP, HSDP = {}, {"replicate": 2}
 EXPERT, EXPERTS = {"expert": 2}, {"expert": 4}
 CONTEXT, ZIGZAG = {"context": 2}, {"context": 2, "context_layout": "zigzag"}
@@ -149,6 +214,22 @@ ALWAYS = (2, 7, 12)
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_one_result(launch: Launch, ranks: int, mesh: dict[str, Any], dtype: str) -> None:
     launch(ranks, "compare", json.dumps(mesh), dtype, "0,1,2,3,4,5,6")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        "break_halo_gradient",
+        *(
+            pytest.param(fault, marks=pytest.mark.slow)
+            for fault in BREAKS
+            if fault != "break_halo_gradient"
+        ),
+    ],
+)
+def test_a_fault_is_noticed(launch: Launch, fault: str) -> None:
+    """Negative controls of the comparison above."""
+    launch(2, "control", fault, json.dumps(CONTEXT))
 
 
 @pytest.mark.slow

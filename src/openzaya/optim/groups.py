@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from openzaya.config.optim import OptimConfig
 from openzaya.errors import RunError
 from openzaya.optim.muon import Muon
+from openzaya.optim.sharded import own, total_norm
 
 
 def group_of(name: str, parameter: Tensor) -> str:
@@ -110,13 +111,16 @@ class Optimizers:
         """Scale all gradients to norm <= grad_clip. Muon forgets the scale when momentum is 0."""
         both = self.muon.param_groups + self.adamw.param_groups
         params = [p for group in both for p in group["params"]]
-        norm = nn.utils.get_total_norm([p.grad for p in params if p.grad is not None])
+        grads = [p.grad for p in params if p.grad is not None]
+        norm = total_norm(grads)
         if not torch.isfinite(norm):
             raise NonFiniteGradient(
                 f"the gradient norm is {norm.item()}; no parameter was moved",
                 hint="resume from the last checkpoint with a lower optim.lr",
             )
-        nn.utils.clip_grads_with_norm_(params, self.cfg.grad_clip, norm)
+        factor = (self.cfg.grad_clip / (norm + 1e-6)).clamp(max=1.0)
+        for grad in map(own, grads):
+            grad.mul_(factor.to(grad.dtype))
         return norm.item()
 
     def zero_grad(self) -> None:

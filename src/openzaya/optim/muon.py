@@ -4,19 +4,22 @@ Expert stacks (E, d_out, d_in) count as E matrices. Equal shapes share batched N
 small matrices cost more in calls than in products. Iterations run in fp32 by default: bf16 results
 depend on how the products were split, and on CPUs without bf16 units it is slower too.
 
-Left out: sharded parameters. A matrix has to be whole where it is orthogonalised.
+Parameters may be spread over ranks (`optim.sharded`); the update is the same.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 from torch.optim.optimizer import ParamsT
+
+from openzaya.optim.sharded import orthogonalise_rows, own, own_rows
 
 Coefficients = tuple[float, float, float]
 JORDAN: Coefficients = (3.4445, -4.7750, 2.0315)
@@ -115,7 +118,9 @@ class Muon(Optimizer):
             by_shape: dict[tuple[Any, ...], list[Tensor]] = {}
             for p in group["params"]:
                 if p.grad is not None:
-                    key = (*p.shape[-2:], p.dtype, p.device)
+                    # Spread stacks and spread matrices travel differently.
+                    spread = p.dim() if isinstance(p, DTensor) else 0
+                    key = (*p.shape[-2:], p.dtype, p.device, spread)
                     by_shape.setdefault(key, []).append(p)
             for params in by_shape.values():
                 self._move(group, params, [self._moving(group, p, listed) for p in params])
@@ -125,18 +130,22 @@ class Muon(Optimizer):
     ) -> None:
         """Move `params`, whose last two dimensions agree, in batches."""
         d_out, d_in = params[0].shape[-2:]
-        directions = [
-            self._direction(group, p, m).reshape(-1, d_out, d_in)
-            for p, m in zip(params, moving, strict=True)
-        ]
-        batches = torch.cat(directions).split(max(1, _BATCH_ELEMENTS // (d_out * d_in)))
-        steps, dtype = group["ns_steps"], group["ns_dtype"]
-        orthogonal = torch.cat([newton_schulz(b, steps, dtype=dtype) for b in batches])
-        orthogonal = orthogonal.to(params[0].dtype)
+        directions = [self._direction(group, p, m) for p, m in zip(params, moving, strict=True)]
+
+        def orthogonalise(batch: Tensor) -> Tensor:
+            parts = batch.split(max(1, _BATCH_ELEMENTS // (d_out * d_in)))
+            steps, dtype = group["ns_steps"], group["ns_dtype"]
+            done = torch.cat([newton_schulz(part, steps, dtype=dtype) for part in parts])
+            return done.to(params[0].dtype)
+
+        if isinstance(params[0], DTensor) and params[0].dim() == 2:
+            parts = orthogonalise_rows(cast(list[DTensor], params), directions, orthogonalise)
+        else:
+            stacks = [d.reshape(-1, d_out, d_in) for d in directions]
+            parts = orthogonalise(torch.cat(stacks)).split([len(s) for s in stacks])
         decay = group["lr"] * group["weight_decay"]
         distance = group["lr"] * update_scale(group["scale"], d_out, d_in)
-        parts = orthogonal.split([d.shape[0] for d in directions])
-        for p, m, part in zip(params, moving, parts, strict=True):
+        for p, m, part in zip(map(own, params), moving, parts, strict=True):
             if m is None:
                 p.mul_(1 - decay).sub_(part.view_as(p), alpha=distance)
             else:
@@ -145,15 +154,15 @@ class Muon(Optimizer):
                 p.copy_(torch.where(m, moved, p))
 
     def _direction(self, group: dict[str, Any], p: Tensor, moving: Tensor | None) -> Tensor:
-        """Gradient, or its (Nesterov) momentum: what gets orthogonalised. Shape of `p`."""
-        grad, momentum = p.grad, group["momentum"]
-        assert grad is not None
+        """Gradient, or its (Nesterov) momentum: what gets orthogonalised. This rank's part."""
+        assert p.grad is not None
+        grad, momentum = own(p.grad), group["momentum"]
         if momentum == 0:
             return grad
         state = self.state[p]
         if "momentum_buffer" not in state:
-            state["momentum_buffer"] = torch.zeros_like(grad)
-        buffer: Tensor = state["momentum_buffer"]
+            state["momentum_buffer"] = torch.zeros_like(p.grad)
+        buffer = own(state["momentum_buffer"])
         advanced = buffer.lerp(grad, 1 - momentum)
         buffer.copy_(advanced if moving is None else torch.where(moving, advanced, buffer))
         return grad.lerp(advanced, momentum) if group["nesterov"] else advanced
@@ -162,9 +171,10 @@ class Muon(Optimizer):
     def _moving(
         group: dict[str, Any], p: Tensor, expert_tokens: Mapping[Tensor, Tensor]
     ) -> Tensor | None:
-        """(E, 1, 1) bool: experts with enough tokens; None means the whole of `p`."""
+        """(E, 1, 1) bool: this rank's experts with enough tokens; None means the whole of `p`."""
         if p not in expert_tokens:
             return None
         tokens_E = expert_tokens[p]
         assert p.dim() == 3 and tokens_E.shape == p.shape[:1], "one count per expert of a stack"
-        return (tokens_E.to(p.device) >= group["min_expert_tokens"])[:, None, None]
+        tokens_E = tokens_E[own_rows(p).to(tokens_E.device)].to(p.device)
+        return (tokens_E >= group["min_expert_tokens"])[:, None, None]

@@ -27,10 +27,11 @@ def parallelize(model: ZayaForCausalLM, world: World) -> None:
             setattr(model.model.layers, name, checkpoint_wrapper(block, preserve_rng_state=False))
     if world.mesh is None:
         return
-    options: dict[str, Any] = {"mesh": world.mesh["replicate", "shard"]}
-    experts: dict[str, Any] = {"mesh": world.mesh["replicate", "outer"]}
-    if config.replicate == 1:
-        options["mesh"], experts["mesh"] = world.mesh["shard"], world.mesh["outer"]
+    assert world.expert_mesh is not None
+    alone = config.replicate == 1
+    options: dict[str, Any] = {"mesh": world.mesh["shard"] if alone else world.mesh}
+    outer = ("outer",) if alone else ("replicate", "outer")
+    experts: dict[str, Any] = {"mesh": world.expert_mesh[outer]}
     if world.device.type != "cpu":
         policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
         options["mp_policy"] = experts["mp_policy"] = policy

@@ -21,14 +21,14 @@ from openzaya.parallel.world import World
 
 def spread_experts(model: ZayaForCausalLM, world: World) -> None:
     """Keep this rank's experts only. ConfigError where they cannot be dealt out evenly."""
-    assert world.mesh is not None
+    assert world.expert_mesh is not None
     experts, ranks = model.config.num_experts, world.config.expert
     if experts % ranks:
         raise ConfigError(
             f"parallel.expert: {experts} experts do not go evenly to {ranks} ranks",
             "choose a divisor of the number of experts",
         )
-    mesh = world.mesh["expert"]
+    mesh = world.expert_mesh["expert"]
     for module in model.modules():
         if isinstance(module, Experts):
             for name in ("gate_up_proj", "down_proj"):

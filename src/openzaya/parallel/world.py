@@ -18,14 +18,19 @@ BACKENDS = {"cpu": "gloo"}
 
 @dataclass(frozen=True)
 class World:
-    """This process among the others. `mesh` has the axes replicate, outer, expert, where outer x
-    expert are the ranks that share parameters; None where there is one process."""
+    """This process among the others.
+
+    `mesh` has the axes replicate and shard; in `expert_mesh` shard is cut into outer and expert: a
+    layer's experts are dealt out along expert, and each rank's share of them is sharded along
+    outer. None where there is one process.
+    """
 
     rank: int
     size: int
     device: torch.device
     config: ParallelConfig
     mesh: DeviceMesh | None
+    expert_mesh: DeviceMesh | None
 
     @classmethod
     def start(cls, config: ParallelConfig, device: str = "cpu") -> World:
@@ -33,7 +38,7 @@ class World:
         size = int(os.environ.get("WORLD_SIZE", "1"))
         replicate, shard, context = config.sizes(size)
         if size == 1 and not dist.is_initialized():
-            return cls(0, 1, torch.device(device), config, None)
+            return cls(0, 1, torch.device(device), config, None, None)
         if device != "cpu":
             local = int(os.environ.get("LOCAL_RANK", "0"))
             torch.accelerator.set_device_index(local)
@@ -41,14 +46,12 @@ class World:
         kind = torch.device(device).type
         if not dist.is_initialized():
             dist.init_process_group(BACKENDS.get(kind))
-        axes = {
-            "replicate": replicate,
-            "outer": shard * context // config.expert,
-            "expert": config.expert,
-        }
-        mesh = init_device_mesh(kind, tuple(axes.values()), mesh_dim_names=tuple(axes))
-        mesh["outer", "expert"]._flatten("shard")
-        return cls(dist.get_rank(), size, torch.device(device), config, mesh)
+        shards = shard * context
+        mesh = _mesh(kind, replicate=replicate, shard=shards)
+        experts = _mesh(
+            kind, replicate=replicate, outer=shards // config.expert, expert=config.expert
+        )
+        return cls(dist.get_rank(), size, torch.device(device), config, mesh, experts)
 
     @property
     def is_main(self) -> bool:
@@ -91,3 +94,7 @@ class World:
     def stop(self) -> None:
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def _mesh(kind: str, **axes: int) -> DeviceMesh:
+    return init_device_mesh(kind, tuple(axes.values()), mesh_dim_names=tuple(axes))
