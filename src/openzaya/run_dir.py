@@ -43,6 +43,7 @@ class RunDir:
     def __init__(self, path: Path, lock: int | None) -> None:
         self.path = path
         self._lock = lock
+        self._silent = False
         self._listeners: list[Callable[[int, dict[str, Any]], None]] = []
 
     @classmethod
@@ -56,8 +57,9 @@ class RunDir:
     ) -> RunDir:
         """Lock `path` for writing and store `config` in it. A new or empty folder is always fine.
 
-        `resume` goes on in a run folder whose config equals `config`; `overwrite` empties a run
-        folder first. Nothing is deleted from a folder that is not ours. Raises RunError.
+        `resume` goes on in a run folder whose config equals `config`, but for the keys that say
+        `how` to run; `overwrite` empties a run folder first. Nothing is deleted from a folder that
+        is not ours. Raises RunError.
         """
         folder = Path(path)
         if resume and overwrite:
@@ -74,6 +76,13 @@ class RunDir:
         except BaseException:
             run.close()
             raise
+        return run
+
+    @classmethod
+    def watching(cls, path: str | os.PathLike[str]) -> RunDir:
+        """The run folder of another rank, which alone writes: here, writing does nothing."""
+        run = cls(Path(path), None)
+        run._silent = True
         return run
 
     @classmethod
@@ -94,14 +103,14 @@ class RunDir:
         elif overwrite:
             self._empty()
         elif resume:
-            changed = diff(self.config(type(config)), config)
+            differing = diff(self.config(type(config)), config)
+            changed = [key for key in differing if key.partition(".")[0] not in config.how]
             if changed:
                 raise RunError(
                     f"{self.path} was started with another config: {', '.join(changed)} differ",
                     f"restore these keys (see {self.path / CONFIG_FILE}) or use another folder",
                 )
             self._drop_torn_line()
-            return
         else:
             raise RunError(
                 f"{self.path} already holds a run",
@@ -124,6 +133,8 @@ class RunDir:
 
     def log(self, step: int, **values: Any) -> None:
         """Append one line of metrics: plain numbers, strings and lists of them."""
+        if self._silent:
+            return
         self._check_writable()
         line = json.dumps({"step": step, **values}) + "\n"
         with (self.path / METRICS_FILE).open("a", encoding="utf-8") as file:
@@ -146,6 +157,8 @@ class RunDir:
 
     def rewind(self, step: int) -> None:
         """Drop metrics of steps after `step`: training resumes there and logs them again."""
+        if self._silent:
+            return
         self._check_writable()
         kept = [line for line in self._metric_lines() if json.loads(line)["step"] <= step]
         write_atomic(self.path / METRICS_FILE, b"".join(line + b"\n" for line in kept))
@@ -169,6 +182,8 @@ class RunDir:
 
     def write_text(self, name: str, text: str) -> None:
         """Replace the file `name` atomically; folders in `name` are made."""
+        if self._silent:
+            return
         file = self.path / name
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, text.encode("utf-8"))

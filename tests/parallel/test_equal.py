@@ -20,7 +20,6 @@ from openzaya.model import Layout, ZayaForCausalLM
 from openzaya.model.layout import lazy
 from openzaya.parallel import collectives, context
 from openzaya.parallel.apply import parallelize
-from openzaya.parallel.context import split
 from openzaya.parallel.world import World
 from openzaya.train.loss import Stream, next_token_loss
 
@@ -68,12 +67,11 @@ def stream_of(lengths: list[int], seed: int) -> Stream:
 
 def shared(stream: Stream, world: World, group: dist.ProcessGroup) -> Stream:
     """This rank's part of a stream."""
-    layout, added = split(stream.layout.lengths, group, world.config.context_layout)
-    ids = torch.cat([stream.ids_N, stream.ids_N[:1].expand(added)])
-    local = torch.full((len(ids),), -1)
-    local[layout.row_N] = torch.arange(len(layout.row_N))
-    here = local[stream.position] >= 0
-    return Stream(ids[layout.row_N], layout, local[stream.position[here]], stream.target[here])
+    part = stream.share(group, world.config.context_layout)
+    real = torch.arange(len(part.ids_N))[part.real_N]
+    rows = world.sum(torch.tensor(len(real))) * world.config.context // world.size
+    assert rows == len(stream.ids_N), "every row is somewhere, and none twice"
+    return part
 
 
 def gradients(

@@ -60,8 +60,9 @@ if forget:  # negative control: a checkpoint that loses one piece of state
         if forget == "buffer":
             state["buffer"] = []
         elif forget == "adam":
-            for s in state["optimizers"]["adamw"]["state"].values():
-                s["exp_avg"] = s["exp_avg"] * 0
+            for s in state["optimizers"].values():
+                if "exp_avg" in s:
+                    s["exp_avg"] = s["exp_avg"] * 0
         return state
     checkpoint.load_state = lossy
 

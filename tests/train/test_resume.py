@@ -72,12 +72,13 @@ if forget:  # negative control: a checkpoint that loses one piece of state
         if forget == "balancer":
             state["balancer"] = {k: v * 0 for k, v in state["balancer"].items()}
         elif forget == "momentum":
-            for s in state["optimizers"]["muon"]["state"].values():
-                for k in s:
-                    s[k] = s[k] * 0
+            for s in state["optimizers"].values():
+                if "momentum_buffer" in s:
+                    s["momentum_buffer"] = s["momentum_buffer"] * 0
         elif forget == "adam":
-            for s in state["optimizers"]["adamw"]["state"].values():
-                s["exp_avg"] = s["exp_avg"] * 0
+            for s in state["optimizers"].values():
+                if "exp_avg" in s:
+                    s["exp_avg"] = s["exp_avg"] * 0
         elif forget == "step":
             state["step"] += 1
         elif forget == "source":

@@ -49,14 +49,14 @@ def build(
 
 @data_app.command()
 def inspect(
-    recipe: Path,
+    recipe: Annotated[Path, typer.Argument(help="A recipe, or the folder it was built into.")],
     overrides: Overrides = None,
     source: Annotated[str | None, typer.Option(help="One source only.")] = None,
     windows: Annotated[int, typer.Option("-n", min=0, help="Windows to print.")] = 1,
     held_out: Annotated[bool, typer.Option(help="Held-out windows.")] = False,
     verify: Annotated[bool, typer.Option(help="Compare every checksum.")] = False,
 ) -> None:
-    """Show what data.folder holds, and windows of it; targets of the loss are underlined."""
+    """Show what was built, and windows of it; targets of the loss are green, or in ⟦brackets⟧."""
     from rich.console import Console
 
     from openzaya.data.corpus import Corpus
@@ -74,14 +74,20 @@ def inspect(
         if source in (None, name):
             for number in range(min(windows, len(split))):
                 console.rule(f"{name}, window {number}")
-                for example in split[number]:
-                    console.print(_marked(example, corpus.tokenizer))
+                for document in split.windows[number]:
+                    example = split.documents[document]
+                    text = _marked(example, corpus.tokenizer, bare=console.color_system is None)
+                    place = f"{split.documents.place(document)}, {len(example)} tokens"
+                    console.print(place, text, sep="\n", highlight=False)
 
 
 def _config(recipe: Path, overrides: list[str] | None) -> DataConfig:
     from openzaya.config.base import load_recipe
     from openzaya.config.data import DataRecipe
+    from openzaya.data.manifest import built_config
 
+    if recipe.is_dir():
+        return built_config(recipe)
     return load_recipe(DataRecipe, recipe, overrides or []).data
 
 
@@ -105,8 +111,8 @@ def _show(manifest: dict[str, Any], config: DataConfig) -> None:
     typer.echo(f"fingerprint {manifest['fingerprint']}")
 
 
-def _marked(example: Example, tokenizer: Tokenizer) -> Text:
-    """The document's text; what is a target of the loss is underlined."""
+def _marked(example: Example, tokenizer: Tokenizer, bare: bool) -> Text:
+    """The document's text; what is a target of the loss has a colour, or `bare` brackets."""
     import numpy as np
     from rich.text import Text
 
@@ -115,6 +121,9 @@ def _marked(example: Example, tokenizer: Tokenizer) -> Text:
     for ids, mask in zip(
         np.split(example.ids, edges), np.split(example.loss_mask, edges), strict=True
     ):
-        style = "underline green" if mask[0] else "dim"
-        text.append(tokenizer.decode(ids.tolist(), skip_special=False), style)
+        piece = tokenizer.decode(ids.tolist(), skip_special=False)
+        if mask[0]:
+            text.append(f"⟦{piece}⟧" if bare else piece, "green")
+        else:
+            text.append(piece, "dim")
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,6 +67,9 @@ def _stage(
 
     console = Console()
     config = load_recipe(kind, recipe, overrides or [])
+    if int(os.environ.get("RANK", "0")) > 0:  # torchrun: the main rank writes and tells
+        run_stage(config, RunDir.watching(out))
+        return
     with (
         RunDir.create(out, config, resume=not overwrite, overwrite=overwrite) as run,
         Progress(

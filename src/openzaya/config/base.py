@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from types import NoneType
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import pydantic
 import tomli_w
@@ -38,6 +38,9 @@ class Config(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
     )
+
+    how: ClassVar[tuple[str, ...]] = ()
+    """Keys of how a run is carried out, not of what comes out: it may go on with other values."""
 
 
 def load_recipe(cls: type[C], path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> C:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 
@@ -10,6 +10,7 @@ from openzaya.config.base import Config
 from openzaya.config.data import DataConfig
 from openzaya.config.model import ModelConfig
 from openzaya.config.optim import BalanceConfig, OptimConfig, ScheduleConfig
+from openzaya.config.parallel import ParallelConfig
 from openzaya.config.tasks import TaskConfig
 
 
@@ -80,6 +81,15 @@ class WatchConfig(Config):
 class TrainConfig(Config):
     """One run. A stage starts from fresh weights (`model`) or a checkpoint (`init_from`)."""
 
+    how: ClassVar = (
+        "device",
+        "parallel",
+        "tokens_per_microbatch",
+        "checkpoint",
+        "tracker",
+        "project",
+    )
+
     seed: NonNegativeInt = 0
     steps: PositiveInt = 1000
     epochs: PositiveFloat | None = None
@@ -101,6 +111,12 @@ class TrainConfig(Config):
     schedule: ScheduleConfig = ScheduleConfig()
     balance: BalanceConfig = BalanceConfig()
     dev: DevConfig = DevConfig()
+    device: Literal["auto", "cpu"] = "auto"
+    """auto: the accelerator that PyTorch finds, else the CPU."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """bf16: weights are rounded to it for the model's products, their gradients are summed and the
+    weights themselves kept in fp32. What the model always computes in fp32 stays so."""
+    parallel: ParallelConfig = ParallelConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
     tracker: Literal["trackio", "wandb"] | None = None
     """Where metrics go beside metrics.jsonl."""

@@ -20,17 +20,12 @@ class Batch:
         return [example for members in self.windows for example in members]
 
     def micro(self, tokens: int | None) -> list[list[list[Example]]]:
-        """The windows in runs of at most `tokens` (None: all at once), never less than one."""
-        runs: list[list[list[Example]]] = []
-        room = 0
-        for members in self.windows:
-            size = sum(map(len, members))
-            if not runs or (tokens is not None and size > room):
-                runs.append([])
-                room = tokens or 0
-            runs[-1].append(members)
-            room -= size
-        return runs
+        """The windows in runs of at most `tokens` (None: all at once), never less than one window.
+
+        Counted in windows, full or not: ranks that have as many windows make as many runs.
+        """
+        count = max(1, tokens // self.window) if tokens else max(1, len(self.windows))
+        return [self.windows[i : i + count] for i in range(0, len(self.windows), count)]
 
     @property
     def tokens(self) -> int:

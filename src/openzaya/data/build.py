@@ -16,15 +16,19 @@ import os
 import random
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import loguru
+
+from openzaya.config.base import to_plain
 from openzaya.config.data import DataConfig
 from openzaya.data.encode import SourceReport
 from openzaya.data.inputs import find_inputs
 from openzaya.data.manifest import (
+    FORMAT,
     MANIFEST_FILE,
     changes,
     input_facts,
@@ -33,10 +37,10 @@ from openzaya.data.manifest import (
     shaping,
 )
 from openzaya.data.packing import fill_ratio, pack_best_fit
-from openzaya.data.pipeline import SPLITS, check_malformed, executors
+from openzaya.data.pipeline import SPLITS, check_malformed, executors, logs_of
 from openzaya.data.store import Documents, write_windows
 from openzaya.data.vocabulary import make_tokenizer
-from openzaya.errors import DataError
+from openzaya.errors import DataError, ZayaError
 
 
 def build(config: DataConfig, overwrite: bool = False) -> dict[str, Any]:
@@ -58,18 +62,31 @@ def build(config: DataConfig, overwrite: bool = False) -> dict[str, Any]:
     if final.exists():
         read_manifest(final)  # nothing is deleted that is not ours
     work = final.with_name(f"{final.name}.building")
-    for stale in (work, work.with_name(f"{work.name}.logs")):
-        shutil.rmtree(stale, ignore_errors=True)
-    work.mkdir(parents=True)
-    find_inputs(config)  # a missing source is told at once
-    make_tokenizer(config).save(work)
-    with _quiet(work.with_name(f"{work.name}.log")):
-        executors(config, work, final).run()
+    _clear(work)
+    try:
+        find_inputs(config)  # a missing source is told at once
+        work.mkdir(parents=True)
+        make_tokenizer(config).save(work)
+        with _quiet(_log(work)):
+            executors(config, work, final).run()
+    except ZayaError:
+        _clear(work)
+        raise
     if config.executor.kind != "local":
         return {}
-    shutil.rmtree(work.with_name(f"{work.name}.logs"))
-    work.with_name(f"{work.name}.log").unlink()
+    _clear(work)
     return read_manifest(final)
+
+
+def _clear(work: Path) -> None:
+    """Remove what a build works in. A bug's traceback and log stay."""
+    for folder in (work, logs_of(work)):
+        shutil.rmtree(folder, ignore_errors=True)
+    _log(work).unlink(missing_ok=True)
+
+
+def _log(work: Path) -> Path:
+    return work.with_name(f"{work.name}.log")
 
 
 def finish(config: DataConfig, folder: Path, final: Path) -> None:
@@ -79,9 +96,10 @@ def finish(config: DataConfig, folder: Path, final: Path) -> None:
     sums = {
         str(p.relative_to(folder)): {"bytes": p.stat().st_size, "sha256": sha256(p)} for p in files
     }
-    recipe = shaping(config)
+    recipe = to_plain(shaping(config))
     digest = json.dumps([recipe, {k: v["sha256"] for k, v in sums.items()}], sort_keys=True)
     manifest = {
+        "format": FORMAT,
         "recipe": recipe,
         "inputs": input_facts(config),
         "sources": sources,
@@ -135,10 +153,11 @@ def _quiet(log: Path) -> Iterator[None]:
     """datatrove tells its progress on stderr, also from worker processes: into a file with it,
     which stays where the build fails."""
     saved = os.dup(2)
-    with log.open("wb") as file:
+    with log.open("w") as file, redirect_stderr(file):
         os.dup2(file.fileno(), 2)
         try:
             yield
         finally:
             os.dup2(saved, 2)
             os.close(saved)
+            loguru.logger.remove()  # it would go on writing to the closed file

@@ -15,7 +15,7 @@ from typing import Any
 from openzaya.config.data import DataConfig
 from openzaya.data.batch import Batch
 from openzaya.data.example import Example
-from openzaya.data.manifest import changes, read_manifest, sha256
+from openzaya.data.manifest import changed_keys, read_manifest, sha256
 from openzaya.data.store import Documents, Windows
 from openzaya.errors import DataError
 from openzaya.tokenizer import Tokenizer
@@ -64,7 +64,7 @@ class Corpus:
         if not folder.is_dir():
             raise DataError(f"{folder} does not exist yet", "run `zaya data build RECIPE` first")
         manifest = read_manifest(folder)
-        changed = [key for key in changes(manifest, config) if key.startswith("data.")]
+        changed = changed_keys(manifest, config)
         if changed:
             raise DataError(
                 f"{folder} was built from another recipe: {', '.join(changed)} changed",

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 
 from openzaya.chat import IM_END
-from openzaya.data.example import Example, encode_conversation
+from openzaya.data.example import Example, join_turns
 from openzaya.data.rows import Sample
 from openzaya.data.trimming import TrimReport, trim_conversation
 from openzaya.tokenizer import Tokenizer
@@ -57,8 +57,9 @@ def encode_sample(
     if sample.messages is not None:
         trimmed = trim_conversation(sample.messages, window, tokenizer)
         report.trimming.add(trimmed)
-        kept = trimmed.messages
-        return [encode_conversation(kept, tokenizer, loss_on)] if kept is not None else []
+        if trimmed.messages is None:
+            return []
+        return [join_turns(trimmed.messages, trimmed.turns, tokenizer, loss_on)]
     assert sample.text is not None
     known = (tokenizer.inner.token_to_id(token) for token in END_OF_TEXT)
     end = next(token for token in known if token is not None)

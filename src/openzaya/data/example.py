@@ -1,7 +1,7 @@
 """A conversation as ids and a loss mask; the one place that says which tokens are trained on.
 
 Every document begins with <bos>, in training and in prompts alike. The chat form itself lives in
-`openzaya.chat`; the mask is found by encoding the same text that a sampler would be given.
+`openzaya.chat`; the mask begins where a sampler would be left to write.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 
+from openzaya.chat import BOS, turn_pieces
 from openzaya.errors import DataError
 from openzaya.tokenizer import Tokenizer
 from openzaya.types import Message
@@ -38,23 +39,39 @@ def encode_conversation(
     the assistant writes in each of its turns: reasoning, </think>, answer and <|im_end|> (SFT).
     The mask is a DEFAULT: arXiv 2605.05365 does not state one.
     """
-    ids = tokenizer.conversation_ids(messages)
+    return join_turns(messages, encode_turns(messages, tokenizer), tokenizer, train_on)
+
+
+def encode_turns(messages: Sequence[Message], tokenizer: Tokenizer) -> list[list[int]]:
+    """Ids of each turn, every text encoded once. <bos> belongs to the first turn, the newline
+    between two turns to the second; joined, they are `tokenizer.conversation_ids`."""
+    return [
+        tokenizer.encode_pieces(["\n" if i else BOS, *turn_pieces(message)])
+        for i, message in enumerate(messages)
+    ]
+
+
+def join_turns(
+    messages: Sequence[Message],
+    turns: Sequence[Sequence[int]],
+    tokenizer: Tokenizer,
+    train_on: Literal["all", "assistant"],
+) -> Example:
+    """The example of `messages`, whose ids are `turns`. DataError where nothing is a target."""
+    ids = np.fromiter((i for turn in turns for i in turn), dtype=np.int32)
     loss_mask = np.zeros(len(ids), dtype=np.bool_)
     if train_on == "all":
         loss_mask[1:] = True
-    else:
-        for turn, message in enumerate(messages):
-            if message.role != "assistant":
-                continue
-            prompt = tokenizer.prompt_ids(messages[:turn])
-            end = len(tokenizer.conversation_ids(messages[: turn + 1]))
-            # Holds because the prompt ends, and the turn ends, in a special token, which no
-            # neighbouring text can merge with.
-            assert ids[: len(prompt)] == prompt and ids[end - 1] == tokenizer.im_end_id
-            loss_mask[len(prompt) : end] = True
-        if not loss_mask.any():
-            raise DataError(
-                "the conversation has no assistant turn, so there is nothing to train on",
-                'add an assistant turn, or train on "all" tokens',
-            )
-    return Example(np.asarray(ids, dtype=np.int32), loss_mask)
+        return Example(ids, loss_mask)
+    end = 0
+    for message, turn in zip(messages, turns, strict=True):
+        begin, end = end, end + len(turn)
+        if message.role == "assistant":
+            # A prompt ends with <think>, and no text of a message can hold that token.
+            loss_mask[begin + turn.index(tokenizer.think_id) + 1 : end] = True
+    if not loss_mask.any():
+        raise DataError(
+            "the conversation has no assistant turn, so there is nothing to train on",
+            'add an assistant turn, or train on "all" tokens',
+        )
+    return Example(ids, loss_mask)

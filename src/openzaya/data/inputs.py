@@ -56,16 +56,20 @@ def find_inputs(config: DataConfig) -> list[Input]:
             inputs += [Input(name, i, source.hub, (i, shards)) for i in range(shards)]
         else:
             assert source.path is not None
-            inputs += [Input(name, i, p) for i, p in enumerate(_files(name, source.path))]
+            inputs += [Input(name, i, p) for i, p in enumerate(_known_files(name, source.path))]
     return inputs
 
 
-def _files(name: str, path: str) -> list[str]:
+def files_at(path: str) -> list[str]:
+    """The files that a source's `path` names, in order; those of a folder have known endings."""
     where = Path(path)
     if where.is_dir():
-        found = [str(p) for p in where.rglob("*") if p.name.endswith(SUFFIXES)]
-    else:
-        found = [str(where)] if where.is_file() else glob.glob(path, recursive=True)
+        return sorted(str(p) for p in where.rglob("*") if p.name.endswith(SUFFIXES))
+    return [str(where)] if where.is_file() else sorted(glob.glob(path, recursive=True))
+
+
+def _known_files(name: str, path: str) -> list[str]:
+    found = files_at(path)
     if not found:
         raise DataError(
             f"data.sources.{name}.path: nothing at {path}",
@@ -77,25 +81,28 @@ def _files(name: str, path: str) -> list[str]:
                 f"data.sources.{name}.path: {file} is of no kind that can be read",
                 f"known are {', '.join(SUFFIXES)}",
             )
-    return sorted(found)
+    return found
 
 
 def _json_rows(path: str) -> Iterator[Any]:
-    with _open(path) as file:
-        for line in file:
-            if not line.strip():
-                yield None
-                continue
-            try:
-                yield json.loads(line)
-            except ValueError as error:  # not JSON, or not UTF-8
-                yield Malformed(f"not JSON: {str(error).partition(chr(10))[0]}")
+    for line in _lines(path):
+        if not line.strip():
+            yield None
+            continue
+        try:
+            yield json.loads(line)
+        except ValueError as error:  # not JSON, or not UTF-8
+            yield Malformed(f"not JSON: {str(error).partition(chr(10))[0]}")
 
 
-def _open(path: str) -> Any:
+def _lines(path: str) -> Iterator[bytes]:
     import pyarrow as pa
 
-    return io.BufferedReader(pa.input_stream(path, compression="detect"))
+    try:
+        with io.BufferedReader(pa.input_stream(path, compression="detect")) as file:
+            yield from file
+    except OSError as error:
+        raise DataError(f"{path} cannot be read to its end: {error}", "copy it again") from error
 
 
 def _parquet_rows(path: str) -> Iterator[Any]:
@@ -106,8 +113,10 @@ def _parquet_rows(path: str) -> Iterator[Any]:
         with pq.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=1024):
                 yield from batch.to_pylist()
-    except ArrowInvalid as error:
-        raise DataError(f"{path} is no Parquet file: {error}", "write it again") from error
+    except (ArrowInvalid, OSError) as error:
+        raise DataError(
+            f"{path} is no Parquet file that can be read: {error}", "copy it again"
+        ) from error
 
 
 def _hub_rows(config: SourceConfig, shard: tuple[int, int]) -> Iterator[Any]:

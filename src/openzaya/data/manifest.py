@@ -8,42 +8,74 @@ import os
 from pathlib import Path
 from typing import Any
 
-from openzaya.config.base import to_plain
-from openzaya.config.data import DataConfig
-from openzaya.data.inputs import find_inputs
+from openzaya.config.base import diff
+from openzaya.config.data import DataConfig, ExecutorConfig
+from openzaya.data.inputs import files_at
 from openzaya.errors import DataError
+from openzaya.tokenizer import TOKENIZER_FILE
 
 MANIFEST_FILE = "manifest.json"
-READING_KEYS = ("folder", "windows_per_step", "executor")
-"""Keys that do not shape what is built; nor do the sources' weights."""
+FORMAT = 1
+"""Of the folder. It changes where older ones, or their recipes, cannot be read any more."""
 
 
-def shaping(config: DataConfig) -> dict[str, Any]:
-    """The part of a recipe that the built data depends on."""
-    plain = {k: v for k, v in to_plain(config).items() if k not in READING_KEYS}
-    plain["sources"] = {
-        name: {k: v for k, v in source.items() if k != "weight"}
-        for name, source in plain["sources"].items()
-    }
-    return plain
+def shaping(config: DataConfig) -> DataConfig:
+    """The recipe with what only steers reading, or the way of building, set to fixed values: built
+    data depends on nothing but the rest, and on its input files."""
+    sources = {n: s.model_copy(update={"weight": 1.0}) for n, s in config.sources.items()}
+    fixed = {"folder": "", "sources": sources, "executor": ExecutorConfig(), "windows_per_step": 1}
+    return config.model_copy(update=fixed)
+
+
+def built_config(folder: Path) -> DataConfig:
+    """The recipe that `folder` was built from, for a reader who has no other."""
+    recipe = _recipe(read_manifest(folder), folder)
+    return recipe.model_copy(update={"folder": str(folder)})
 
 
 def input_facts(config: DataConfig) -> dict[str, Any]:
-    """Size and time of every input file: enough to notice that one was replaced."""
-    paths = [i.path for i in find_inputs(config) if i.shard is None]
-    if config.decontaminate is not None:
-        paths += config.decontaminate.files
-    if config.tokenizer is not None and Path(config.tokenizer).is_file():
-        paths.append(config.tokenizer)
-    return {p: [os.stat(p).st_size, os.stat(p).st_mtime_ns] for p in paths}
+    """Size, time and checksum of every input file."""
+    return {p: [os.stat(p).st_size, os.stat(p).st_mtime_ns, sha256(Path(p))] for p in _used(config)}
+
+
+def changed_keys(manifest: dict[str, Any], config: DataConfig) -> list[str]:
+    """Keys of the recipe that are not what its folder was built from."""
+    then = _recipe(manifest, Path(config.folder))
+    return [f"data.{key}" for key in diff(then, shaping(config))]
 
 
 def changes(manifest: dict[str, Any], config: DataConfig) -> list[str]:
-    """Keys and files that are not what the folder was built from."""
-    recipe, then = shaping(config), manifest["recipe"]
-    keys = [f"data.{k}" for k in {**recipe, **then} if recipe.get(k) != then.get(k)]
-    now, before = input_facts(config), manifest["inputs"]
-    return keys + [p for p in {**now, **before} if now.get(p) != before.get(p)]
+    """Keys and input files that are new, or not what the folder was built from. A file that is
+    gone is no change: built data outlives what it was built from."""
+    keys, before = changed_keys(manifest, config), manifest["inputs"]
+    now = [path for path in _used(config) if Path(path).is_file()]
+    return keys + [p for p in now if p not in before or not _same(Path(p), *before[p])]
+
+
+def _recipe(manifest: dict[str, Any], folder: Path) -> DataConfig:
+    if manifest.get("format") != FORMAT:
+        raise DataError(
+            f"{folder} was built by another version of openzaya", "build it anew with --overwrite"
+        )
+    return DataConfig.model_validate(manifest["recipe"])
+
+
+def _used(config: DataConfig) -> list[str]:
+    """Every input file that the recipe names, there or not."""
+    sources = config.sources.values()
+    paths = [file for source in sources if source.path for file in files_at(source.path)]
+    if config.decontaminate is not None:
+        paths += config.decontaminate.files
+    if config.tokenizer is not None:
+        place = Path(config.tokenizer)
+        paths.append(str(place / TOKENIZER_FILE if place.is_dir() else place))
+    return paths
+
+
+def _same(path: Path, size: int, time_ns: int, checksum: str) -> bool:
+    """Whether a file is what it was; one that was only copied or touched is."""
+    now = path.stat()
+    return now.st_size == size and (now.st_mtime_ns == time_ns or sha256(path) == checksum)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

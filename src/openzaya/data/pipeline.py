@@ -135,7 +135,10 @@ class _Output:
             return
         split = "held_out" if row.key < config.held_out * 2**64 else "train"
         report.held_out += split == "held_out"
-        made = encode_sample(row, self.tokenizer, config.window, config.loss_on, report)
+        try:
+            made = encode_sample(row, self.tokenizer, config.window, config.loss_on, report)
+        except DataError as error:
+            raise DataError(f"{place}: {error.message}", error.hint) from error
         for example in made:
             self.writers[split].add(example, place)
             report.documents += 1
@@ -177,6 +180,11 @@ class Finish(PipelineStep):
         yield from data or ()
 
 
+def logs_of(folder: Path) -> Path:
+    """Where datatrove notes which tasks are done."""
+    return folder.with_name(f"{folder.name}.logs")
+
+
 def executors(config: DataConfig, folder: Path, final: Path) -> Any:
     """The last executor of the chain; running it runs those before it. `folder` is worked in and
     becomes `final`."""
@@ -184,7 +192,7 @@ def executors(config: DataConfig, folder: Path, final: Path) -> Any:
     if config.decontaminate is not None:
         steps.insert(1, Decontaminate(config))
     last: list[PipelineStep] = [Finish(config, folder, final)]
-    how, logs = config.executor, folder.with_name(f"{folder.name}.logs")
+    how, logs = config.executor, logs_of(folder)
     if how.kind == "local":
         first = LocalPipelineExecutor(
             steps, tasks=how.tasks, workers=how.workers, logging_dir=str(logs / "prepare")

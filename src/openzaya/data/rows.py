@@ -41,7 +41,7 @@ def read_sample(row: Any, source: SourceConfig, place: str) -> Sample:
         text = _string(row, source.text)
         return Sample(text, None, _hash(text), place)
     messages = _chat(row, source) if source.form == "chat" else _pair(row, source)
-    plain = json.dumps([[m.role, m.content, m.reasoning] for m in messages])
+    plain = json.dumps([[m.role, m.content, m.reasoning] for m in messages], ensure_ascii=False)
     return Sample(None, messages, _hash(plain), place)
 
 
@@ -97,5 +97,9 @@ def _string(row: Mapping[str, Any], field: str) -> str:
 
 
 def _hash(text: str) -> int:
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    try:
+        data = text.encode()
+    except UnicodeEncodeError as error:
+        raise DataError("the text holds half a character (a lone surrogate)") from error
+    digest = hashlib.blake2b(data, digest_size=8).digest()
     return int.from_bytes(digest, "little")

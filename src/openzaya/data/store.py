@@ -23,7 +23,9 @@ DOCUMENTS = pa.schema(
 )
 WINDOWS = pa.schema([("documents", pa.large_list(pa.int64()))])
 ROWS = 4096
-"""Rows of a record batch."""
+"""Rows of a record batch, at most."""
+TOKENS = 1 << 22
+"""Tokens after which a record batch is written: what a writer holds in memory."""
 
 
 class Writer:
@@ -33,11 +35,13 @@ class Writer:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = pa.ipc.new_file(str(path), DOCUMENTS)
         self._rows: list[dict[str, Any]] = []
+        self._tokens = 0
 
     def add(self, example: Example, place: str) -> None:
         runs = _runs(example.loss_mask)
         self._rows.append({"ids": example.ids, "runs": runs, "place": place})
-        if len(self._rows) == ROWS:
+        self._tokens += len(example)
+        if len(self._rows) == ROWS or self._tokens >= TOKENS:
             self._flush()
 
     def close(self) -> None:
@@ -47,7 +51,7 @@ class Writer:
     def _flush(self) -> None:
         if self._rows:
             self._file.write_batch(pa.RecordBatch.from_pylist(self._rows, schema=DOCUMENTS))
-            self._rows = []
+            self._rows, self._tokens = [], 0
 
 
 class Documents:

@@ -9,16 +9,18 @@ marker; earlier think blocks go all at once.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from openzaya.chat import THINK, conversation_pieces
+from openzaya.data.example import encode_turns
 from openzaya.errors import DataError
 from openzaya.tokenizer import Tokenizer
 from openzaya.types import Message
 
 _MERGE_SLACK = 8
 """Text cut between two tokens may re-tokenise to fewer tokens; this many are looked past."""
+_LOOK = 64
+"""Only so many tokens before a cut are tokenised to see whether it fits; then all are."""
 
 
 class TrimAction(StrEnum):
@@ -39,6 +41,8 @@ class Trimmed:
     action: TrimAction
     tokens_before: int
     tokens_after: int
+    turns: list[list[int]] = field(default_factory=list, compare=False)
+    """Ids of each kept message, as `data.example.encode_turns` gives them."""
 
 
 @dataclass(slots=True)
@@ -67,25 +71,32 @@ class TrimReport:
 
 
 def trim_conversation(messages: Sequence[Message], budget: int, tokenizer: Tokenizer) -> Trimmed:
-    """Fit `messages` into `budget` tokens; every prompt and answer survives or the sample goes."""
+    """Fit `messages` into `budget` tokens; every prompt and answer survives or the sample goes.
+
+    Every text is tokenised once; reasoning that is cut, about twice more.
+    """
     original = tuple(messages)
     last = _last_assistant_turn(original)
-    tokens_before = len(tokenizer.conversation_ids(original))
-    if tokens_before <= budget:
-        return Trimmed(original, TrimAction.KEPT, tokens_before, tokens_before)
-    stripped = tuple(
-        replace(m, reasoning=None) if m.role == "assistant" and i < last else m
-        for i, m in enumerate(original)
-    )
-    for conversation, action in (
-        (original, TrimAction.TRIMMED),
-        (stripped, TrimAction.STRIPPED_AND_TRIMMED),
+    turns = encode_turns(original, tokenizer)
+    before = sum(map(len, turns))
+    if before <= budget:
+        return Trimmed(original, TrimAction.KEPT, before, before, turns)
+    stripped, bare = list(original), list(turns)
+    for i, message in enumerate(original[:last]):
+        if message.role == "assistant":
+            head, _, tail = _split_at_thinking(turns[i], tokenizer)
+            stripped[i], bare[i] = replace(message, reasoning=None), head + tail
+    for conversation, ids, action in (
+        (list(original), turns, TrimAction.TRIMMED),
+        (stripped, bare, TrimAction.STRIPPED_AND_TRIMMED),
     ):
-        fitted = _fit_last_reasoning(conversation, last, budget, tokenizer)
+        others = sum(len(turn) for i, turn in enumerate(ids) if i != last)
+        fitted = _fit_reasoning(conversation[last], ids[last], budget - others, tokenizer)
         if fitted is not None:
-            tokens_after = len(tokenizer.conversation_ids(fitted))
-            return Trimmed(fitted, action, tokens_before, tokens_after)
-    return Trimmed(None, TrimAction.DROPPED, tokens_before, 0)
+            conversation[last], ids[last] = fitted
+            after = others + len(ids[last])
+            return Trimmed(tuple(conversation), action, before, after, ids)
+    return Trimmed(None, TrimAction.DROPPED, before, 0)
 
 
 def _last_assistant_turn(messages: Sequence[Message]) -> int:
@@ -98,46 +109,40 @@ def _last_assistant_turn(messages: Sequence[Message]) -> int:
     return turns[-1]
 
 
-def _fit_last_reasoning(
-    messages: tuple[Message, ...], last: int, budget: int, tokenizer: Tokenizer
-) -> tuple[Message, ...] | None:
-    """`messages` with the longest beginning of turn `last`'s reasoning that fits, or None."""
-    for reasoning in _beginnings(messages, last, budget, tokenizer):
-        turn = replace(messages[last], reasoning=reasoning)
-        candidate = (*messages[:last], turn, *messages[last + 1 :])
-        # Re-tokenised as training will see it, since cut text need not keep its tokens.
-        ids = tokenizer.conversation_ids(candidate)
-        if len(ids) <= budget:
-            after = _ids_after_think(candidate, last, tokenizer)
-            assert ids[len(ids) - len(after) :] == after, "trimming reached into the answer"
-            return candidate
-    return None
+def _fit_reasoning(
+    message: Message, turn: list[int], room: int, tokenizer: Tokenizer
+) -> tuple[Message, list[int]] | None:
+    """`message` and its ids `turn` in at most `room` tokens, with the longest beginning of its
+    reasoning; None where the rest alone is too long."""
+    head, thinking, tail = _split_at_thinking(turn, tokenizer)
+    room -= len(head) + len(tail)
+    if room < 0:
+        return None
+    if len(thinking) <= room:
+        return message, turn
+    for text in _beginnings(message.reasoning or "", room, tokenizer):
+        # Tokenised as training will see it, since cut text need not keep its tokens.
+        thinking = tokenizer.encode(text)
+        if len(thinking) <= room:
+            return replace(message, reasoning=text), head + thinking + tail
+    raise AssertionError("no reasoning at all fits any room")
 
 
-def _beginnings(
-    messages: tuple[Message, ...], last: int, budget: int, tokenizer: Tokenizer
-) -> Iterator[str | None]:
-    """Candidate reasonings for turn `last`, longest first, down to none at all."""
-    reasoning = messages[last].reasoning
-    ids = tokenizer.encode(reasoning) if reasoning else []
-    if tokenizer.decode(ids) != (reasoning or ""):
-        raise DataError(
-            "the tokenizer does not give reasoning text back, so it cannot be cut by token",
-            "use a tokenizer whose decode(encode(text)) is text",
-        )
-    excess = len(tokenizer.conversation_ids(messages)) - budget
-    if excess <= 0:
-        yield reasoning
-    for n in range(min(len(ids), len(ids) - excess + _MERGE_SLACK), 0, -1):
-        text = tokenizer.decode(ids[:n])
-        # A byte-level token may hold part of a character, which no text can keep.
-        if reasoning is not None and reasoning.startswith(text):
-            yield text
-    yield "" if reasoning is not None else None
+def _beginnings(reasoning: str, room: int, tokenizer: Tokenizer) -> Iterator[str]:
+    """Beginnings of `reasoning` that seem to fit `room` tokens, longest first, down to none."""
+    # Characters, not decoded ids: no normaliser or half character can change what is kept.
+    offsets = tokenizer.inner.encode(reasoning, add_special_tokens=False).offsets
+    ends = [0, *(end for _, end in offsets)]
+    for n in range(min(len(offsets), room + _MERGE_SLACK), 0, -1):
+        whole = max(0, n - _LOOK)
+        if whole + len(tokenizer.encode(reasoning[ends[whole] : ends[n]])) <= room:
+            yield reasoning[: ends[n]]
+    yield ""
 
 
-def _ids_after_think(messages: tuple[Message, ...], last: int, tokenizer: Tokenizer) -> list[int]:
-    """Ids from turn `last`'s </think> to the end: what trimming must leave as it is."""
-    rest = (replace(messages[last], reasoning=None), *messages[last + 1 :])
-    pieces = conversation_pieces(rest)
-    return tokenizer.encode_pieces(pieces[pieces.index(THINK) + 1 :])
+def _split_at_thinking(
+    turn: list[int], tokenizer: Tokenizer
+) -> tuple[list[int], list[int], list[int]]:
+    """Ids up to <think>, of the reasoning, and from </think> on."""
+    begin, end = turn.index(tokenizer.think_id) + 1, turn.index(tokenizer.end_think_id)
+    return turn[:begin], turn[begin:end], turn[end:]

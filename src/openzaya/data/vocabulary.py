@@ -35,6 +35,8 @@ def make_tokenizer(config: DataConfig) -> Tokenizer:
         inner = tokenizers.Tokenizer.from_file(str(file))
     except Exception as error:  # the Rust parser raises nothing narrower
         raise DataError(f"{file} is not a tokenizer: {error}", "copy it again") from error
+    inner.no_truncation()  # some files ask for it, and a text would lose its end in silence
+    inner.no_padding()
     missing = [t for t in SPECIAL_TOKENS if inner.token_to_id(t) is None]
     inner.add_special_tokens([AddedToken(t, normalized=False) for t in missing])
     return Tokenizer(inner)

@@ -13,15 +13,17 @@ The split is the report's (arXiv 2605.05365); balancing biases are buffers and b
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
 
 from openzaya.config.optim import OptimConfig
 from openzaya.errors import RunError
 from openzaya.optim.muon import Muon
-from openzaya.optim.sharded import own, total_norm
+from openzaya.optim.sharded import own, own_rows, total_norm
 
 
 def group_of(name: str, parameter: Tensor) -> str:
@@ -127,12 +129,39 @@ class Optimizers:
         self.muon.zero_grad()
         self.adamw.zero_grad()
 
-    def state_dict(self) -> dict[str, Any]:
-        return {"muon": self.muon.state_dict(), "adamw": self.adamw.state_dict()}
+    def state_dict(self) -> dict[str, dict[str, Tensor]]:
+        """Per parameter name, whole tensors whatever the mesh: every rank must come."""
+        return {
+            name: {key: _whole(value) for key, value in optimizer.state[parameter].items()}
+            for optimizer, name, parameter in self._members()
+            if optimizer.state[parameter]
+        }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.muon.load_state_dict(state["muon"])
-        self.adamw.load_state_dict(state["adamw"])
+    def load_state_dict(self, state: dict[str, dict[str, Tensor]]) -> None:
+        """Take what `state_dict` gave, on this mesh or another."""
+        for optimizer, name, parameter in self._members():
+            optimizer.state[parameter].update(
+                {key: _spread(value, parameter) for key, value in state.get(name, {}).items()}
+            )
+
+    def _members(self) -> Iterator[tuple[Optimizer, str, Tensor]]:
+        for optimizer in (self.muon, self.adamw):
+            for group in optimizer.param_groups:
+                for name, parameter in zip(group["param_names"], group["params"], strict=True):
+                    yield optimizer, name, parameter
+
+
+def _whole(value: Tensor) -> Tensor:
+    return value.full_tensor() if isinstance(value, DTensor) else value.clone()
+
+
+def _spread(value: Tensor, parameter: Tensor) -> Tensor:
+    """A whole state tensor as the parameter is spread; a step count stays what it is."""
+    if value.dim() == 0:
+        return value.clone()
+    spread = torch.zeros_like(parameter, dtype=value.dtype, requires_grad=False)
+    own(spread).copy_(value[own_rows(parameter)])
+    return spread
 
 
 def build_optimizers(model: nn.Module, cfg: OptimConfig) -> Optimizers:

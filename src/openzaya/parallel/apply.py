@@ -6,11 +6,12 @@ that packing, trimming and the world size leave it alone.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
-from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.utils.checkpoint import checkpoint
 
 from openzaya.model.zaya import ZayaForCausalLM
 from openzaya.parallel.expert import spread_experts
@@ -23,8 +24,11 @@ def parallelize(model: ZayaForCausalLM, world: World) -> None:
     if config.expert > 1:
         spread_experts(model, world)
     if config.recompute:
-        for name, block in list(model.model.layers.named_children()):
-            setattr(model.model.layers, name, checkpoint_wrapper(block, preserve_rng_state=False))
+        for block in model.model.layers:  # inside FSDP's hooks, and without another name
+            again = partial(
+                checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False
+            )
+            block.forward = partial(checkpoint, block.forward, **options)
     if world.mesh is None:
         return
     assert world.expert_mesh is not None
@@ -32,7 +36,7 @@ def parallelize(model: ZayaForCausalLM, world: World) -> None:
     options: dict[str, Any] = {"mesh": world.mesh["shard"] if alone else world.mesh}
     outer = ("outer",) if alone else ("replicate", "outer")
     experts: dict[str, Any] = {"mesh": world.expert_mesh[outer]}
-    if world.device.type != "cpu":
+    if world.precision == "bf16":
         policy = MixedPrecisionPolicy(torch.bfloat16, torch.float32, cast_forward_inputs=False)
         options["mp_policy"] = experts["mp_policy"] = policy
     for block in model.model.layers:
@@ -45,3 +49,10 @@ def parallelize(model: ZayaForCausalLM, world: World) -> None:
         if isinstance(module, FSDPModule):
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)
+
+
+def reshard(model: ZayaForCausalLM) -> None:
+    """After a forward without backward: parameters are the sharded fp32 ones again."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()

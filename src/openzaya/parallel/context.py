@@ -49,8 +49,9 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True)
 class ContextLayout(Layout):
-    """This rank's rows of a shared stream: `row_N` are their places in it."""
+    """This rank's rows of a shared stream of `stream` tokens: `row_N` are their places in it."""
 
+    stream: int
     row_N: Tensor
     place_N: Tensor
 
@@ -105,7 +106,7 @@ def split(
     context = Context.of(mine, start_T, order, group, kind, torch.device(device))
     layout = ContextLayout(
         (len(row_N),), (0,), torch.device(device), context,
-        row_N=row_N.to(device), place_N=(row_N - start_T[row_N]).to(device),
+        stream=sum(lengths), row_N=row_N.to(device), place_N=(row_N - start_T[row_N]).to(device),
     )  # fmt: skip
     return layout, added
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch._C._distributed_c10d import HashStore
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from openzaya.config.parallel import ParallelConfig
@@ -28,30 +30,39 @@ class World:
     rank: int
     size: int
     device: torch.device
+    precision: Literal["fp32", "bf16"]
     config: ParallelConfig
     mesh: DeviceMesh | None
     expert_mesh: DeviceMesh | None
 
     @classmethod
-    def start(cls, config: ParallelConfig, device: str = "cpu") -> World:
+    def start(
+        cls,
+        config: ParallelConfig,
+        device: Literal["auto", "cpu"] = "cpu",
+        precision: Literal["fp32", "bf16"] = "fp32",
+    ) -> World:
         """Join the group that torchrun's environment describes; alone without one."""
         size = int(os.environ.get("WORLD_SIZE", "1"))
         replicate, shard, context = config.sizes(size)
+        kind = find_device(device)
+        place = torch.device(kind)
+        if kind != "cpu":
+            place = torch.device(kind, int(os.environ.get("LOCAL_RANK", "0")))
+            torch.accelerator.set_device_index(place)
+        if size == 1 and precision == "fp32" and not dist.is_initialized():
+            return cls(0, 1, place, precision, config, None, None)
         if size == 1 and not dist.is_initialized():
-            return cls(0, 1, torch.device(device), config, None, None)
-        if device != "cpu":
-            local = int(os.environ.get("LOCAL_RANK", "0"))
-            torch.accelerator.set_device_index(local)
-            device = f"{device}:{local}"
-        kind = torch.device(device).type
-        if not dist.is_initialized():
+            # Weights of two precisions are FSDP's business, also where it has nothing to share.
+            dist.init_process_group(BACKENDS.get(kind), store=HashStore(), rank=0, world_size=1)
+        elif not dist.is_initialized():
             dist.init_process_group(BACKENDS.get(kind))
         shards = shard * context
         mesh = _mesh(kind, replicate=replicate, shard=shards)
         experts = _mesh(
             kind, replicate=replicate, outer=shards // config.expert, expert=config.expert
         )
-        return cls(dist.get_rank(), size, torch.device(device), config, mesh, experts)
+        return cls(dist.get_rank(), size, place, precision, config, mesh, experts)
 
     @property
     def is_main(self) -> bool:
@@ -94,6 +105,12 @@ class World:
     def stop(self) -> None:
         if dist.is_initialized():
             dist.destroy_process_group()
+
+
+def find_device(device: Literal["auto", "cpu"]) -> str:
+    """Type of the device to run on: of the accelerator that PyTorch finds, whoever made it."""
+    found = torch.accelerator.current_accelerator(check_available=True)
+    return found.type if device == "auto" and found is not None else "cpu"
 
 
 def _mesh(kind: str, **axes: int) -> DeviceMesh:

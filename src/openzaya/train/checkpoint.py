@@ -45,7 +45,7 @@ class Saver:
         """Write `step` and make it the latest. Returns its folder, which in the background is
         complete only after `wait`; an error there is raised by the next call."""
         self.wait()
-        final = self.folder / f"step_{step:06d}"
+        final = self.place(step)
         if latest(self.folder) == final:  # a step has one outcome, and its checkpoint is in force
             return final
         # Through memory: on a full disk torch's own writer hides the system's error.
@@ -60,6 +60,10 @@ class Saver:
         )
         self._thread.start()
         return final
+
+    def place(self, step: int) -> Path:
+        """The folder of `step`'s checkpoint."""
+        return self.folder / f"step_{step:06d}"
 
     def wait(self) -> None:
         """Until nothing is being written any more."""

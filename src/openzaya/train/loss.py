@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 from torch.nn import LinearCrossEntropyOptions
@@ -14,6 +16,7 @@ from torch.nn import LinearCrossEntropyOptions
 from openzaya.data.example import Example
 from openzaya.model import Layout, ModelOutput, ZayaForCausalLM
 from openzaya.model.precision import wide
+from openzaya.parallel.context import ContextLayout, split
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +29,39 @@ class Stream:
     target: Tensor
 
     @classmethod
-    def of(cls, examples: Sequence[Example]) -> Stream:
+    def of(cls, examples: Sequence[Example], device: torch.device | str = "cpu") -> Stream:
         ids = torch.from_numpy(np.concatenate([e.ids for e in examples])).long()
         mask = torch.from_numpy(np.concatenate([e.loss_mask for e in examples]))
         # A document's first token is never a target, so target - 1 is in the same document.
         target_at = mask.nonzero()[:, 0]
-        return cls(ids, Layout.of([len(e) for e in examples]), target_at - 1, ids[target_at])
+        layout = Layout.of([len(e) for e in examples], device=device)
+        tensors = (ids, target_at - 1, ids[target_at])
+        ids, position, target = (t.to(device, non_blocking=True) for t in tensors)
+        return cls(ids, layout, position, target)
+
+    def share(
+        self,
+        group: dist.ProcessGroup,
+        kind: Literal["contiguous", "zigzag"],
+        device: torch.device | str = "cpu",
+    ) -> Stream:
+        """This rank's part of a stream on the CPU, where the ranks of `group` share its tokens."""
+        layout, added = split(self.layout.lengths, group, kind, device)
+        ids = torch.cat([self.ids_N, self.ids_N[:1].expand(added)])
+        local = torch.full((len(ids),), -1)
+        mine = layout.row_N.cpu()
+        local[mine] = torch.arange(len(mine))
+        here = local[self.position] >= 0
+        tensors = (ids[mine], local[self.position[here]], self.target[here])
+        ids, position, target = (t.to(device) for t in tensors)
+        return Stream(ids, layout, position, target)
+
+    @property
+    def real_N(self) -> Tensor | slice:
+        """Rows that are data, and not there to make parts equal."""
+        if isinstance(self.layout, ContextLayout):
+            return self.layout.row_N < self.layout.stream
+        return slice(None)
 
 
 LOGIT_ROWS = 512

@@ -18,6 +18,7 @@ import numpy as np
 
 from openzaya.config.train import WatchConfig
 from openzaya.errors import RunError
+from openzaya.parallel.world import World
 from openzaya.run_dir import RunDir
 
 SKIPPED_FILE = "skipped.json"
@@ -79,11 +80,14 @@ class Stopwatch:
     """Ends a step that takes longer than `stall_seconds`, from a thread of its own.
 
     A step that hangs cannot be interrupted from inside, so the process starts itself anew: the
-    same command line goes on from the last checkpoint, without the batch.
+    same command line goes on from the last checkpoint, without the batch. Of several ranks, which
+    wait for each other, the main one watches; it only ends, and torchrun's --max-restarts does the
+    rest.
     """
 
-    def __init__(self, watch: Watch) -> None:
-        self.watch, self.seconds = watch, watch.config.stall_seconds
+    def __init__(self, watch: Watch, world: World) -> None:
+        self.watch, self.world = watch, world
+        self.seconds = watch.config.stall_seconds if world.is_main else None
         self._timer: threading.Timer | None = None
 
     def start(self, batch: int, step: int) -> None:
@@ -107,4 +111,6 @@ class Stopwatch:
             print(f"error: {error.message}\ntry: {error.hint}", file=sys.stderr, flush=True)
             os._exit(2)
         print(f"step {step + 1}: {reason}; starting anew", file=sys.stderr, flush=True)
+        if self.world.size > 1:
+            os._exit(1)
         os.execv(sys.executable, sys.orig_argv)
