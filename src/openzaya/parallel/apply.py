@@ -25,9 +25,7 @@ def parallelize(model: ZayaForCausalLM, world: World) -> None:
         spread_experts(model, world)
     if config.recompute:
         for block in model.model.layers:  # inside FSDP's hooks, and without another name
-            again = partial(
-                checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False
-            )
+            options = {"use_reentrant": False, "preserve_rng_state": False}
             block.forward = partial(checkpoint, block.forward, **options)
     if world.mesh is None:
         return
