@@ -81,8 +81,8 @@ class Stopwatch:
 
     A step that hangs cannot be interrupted from inside, so the process starts itself anew: the
     same command line goes on from the last checkpoint, without the batch. Of several ranks, which
-    wait for each other, the main one watches; it only ends, and torchrun's --max-restarts does the
-    rest.
+    wait for each other, the main one watches; it ends, torchrun ends the others, and whoever gives
+    the same line again (a person, a requeued job) goes on.
     """
 
     def __init__(self, watch: Watch, world: World) -> None:
@@ -110,7 +110,8 @@ class Stopwatch:
         except RunError as error:
             print(f"error: {error.message}\ntry: {error.hint}", file=sys.stderr, flush=True)
             os._exit(2)
-        print(f"step {step + 1}: {reason}; starting anew", file=sys.stderr, flush=True)
         if self.world.size > 1:
+            print(f"step {step + 1}: {reason}; the same line goes on", file=sys.stderr, flush=True)
             os._exit(1)
+        print(f"step {step + 1}: {reason}; starting anew", file=sys.stderr, flush=True)
         os.execv(sys.executable, sys.orig_argv)
