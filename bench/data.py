@@ -33,7 +33,7 @@ from openzaya.tokenizer import Tokenizer
 from openzaya.train.loop import Trainer
 
 WINDOW = 2048
-GOALS = {"over-tokenizer": 2.0, "read-ms": 1.0, "read-share": 2.0}
+GOALS = {"over-tokenizer": 2.0, "read-share": 2.0}
 
 
 def write_pairs(path: Path, rows: int) -> None:
