@@ -48,6 +48,36 @@ def build(
 
 
 @data_app.command()
+def aggregate(recipe: Path, out: Path, overrides: Overrides = None) -> None:
+    """Make SFT examples for Markovian RSA in OUT; the same line again makes what is missing."""
+    import asyncio
+
+    from rich.console import Console
+
+    from openzaya.cli.sampler import open_sampler
+    from openzaya.config.aggregate import AggregateConfig
+    from openzaya.config.base import load_recipe
+    from openzaya.run_dir import RunDir
+    from openzaya.ttc.aggregate import SOURCE_FILE
+    from openzaya.ttc.aggregate import aggregate as make_examples
+
+    config = load_recipe(AggregateConfig, recipe, overrides or [])
+
+    async def run_all(run: RunDir) -> int:
+        with Console(stderr=True).status("asking") as status:
+            tell = lambda done, total: status.update(f"{done} of {total} problems")  # noqa: E731
+            async with open_sampler(config.writer) as writer:
+                if config.teacher is None:
+                    return await make_examples(config, run, writer, writer, tell)
+                async with open_sampler(config.teacher) as teacher:
+                    return await make_examples(config, run, writer, teacher, tell)
+
+    with RunDir.create(out, config, resume=True) as run:
+        count = asyncio.run(run_all(run))
+    typer.echo(f"{out / SOURCE_FILE}: {count} examples")
+
+
+@data_app.command()
 def inspect(
     recipe: Annotated[Path, typer.Argument(help="A recipe, or the folder it was built into.")],
     overrides: Overrides = None,

@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from openzaya.engine import EngineSampler
+from openzaya.cli.sampler import local_sampler
 
 Model = Annotated[Path, typer.Option(help="Run folder or weights folder.")]
 _DEFAULT_MODEL = Path("runs/demo/rl")
-
-
-def _sampler(model: Path) -> EngineSampler:
-    from openzaya.engine import Engine, EngineSampler
-    from openzaya.model.checkpoint import load_model
-    from openzaya.tokenizer import Tokenizer
-    from openzaya.train.checkpoint import weights_folder
-
-    folder = weights_folder(model)
-    tokenizer = Tokenizer.load(folder)
-    return EngineSampler(Engine(load_model(folder), tokenizer.im_end_id), tokenizer)
 
 
 def solve(
@@ -48,7 +36,7 @@ def solve(
 
     messages = (Message("user", problem),)
     result = asyncio.run(
-        markovian_rsa(messages, _sampler(model), config, run_id=problem, on_event=show)
+        markovian_rsa(messages, local_sampler(model), config, run_id=problem, on_event=show)
     )
     answer, agreement = majority([c.answer for c in result.populations[-1]])
     cost = result.cost
@@ -67,7 +55,7 @@ def chat(model: Model = _DEFAULT_MODEL, max_tokens: int = 96, temperature: float
     from openzaya.errors import ZayaError
     from openzaya.types import Message, Request, SamplingParams
 
-    sampler = _sampler(model)
+    sampler = local_sampler(model)
     turn = 0
     while True:
         try:

@@ -155,6 +155,8 @@ def _quiet(log: Path) -> Iterator[None]:
     saved = os.dup(2)
     with log.open("w") as file, redirect_stderr(file):
         os.dup2(file.fileno(), 2)
+        loguru.logger.remove()  # its first line goes to the stderr of when it was imported
+        loguru.logger.add(file)
         try:
             yield
         finally:

@@ -1,0 +1,44 @@
+"""Who writes for a verb: a model folder, or a model behind an endpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from openzaya.config.aggregate import SamplerConfig
+    from openzaya.engine import EngineSampler
+    from openzaya.types import Sampler
+
+
+def local_sampler(model: Path) -> EngineSampler:
+    """Our engine with the weights of a run folder or a weights folder."""
+    from openzaya.engine import Engine, EngineSampler
+    from openzaya.model.checkpoint import load_model
+    from openzaya.tokenizer import Tokenizer
+    from openzaya.train.checkpoint import weights_folder
+
+    folder = weights_folder(model)
+    tokenizer = Tokenizer.load(folder)
+    return EngineSampler(Engine(load_model(folder), tokenizer.im_end_id), tokenizer)
+
+
+@asynccontextmanager
+async def open_sampler(config: SamplerConfig) -> AsyncIterator[Sampler]:
+    """The sampler that `config` names, until the end of the block."""
+    from openzaya.engine.http import HTTPSampler
+    from openzaya.tokenizer import Tokenizer
+
+    if config.endpoint is None:
+        yield local_sampler(Path(config.model))
+        return
+    assert config.tokenizer is not None
+    async with HTTPSampler(
+        config.endpoint, config.model, Tokenizer.load(config.tokenizer),
+        key=os.environ.get(config.key_variable),
+        concurrency=config.concurrency, timeout=config.timeout,
+    ) as sampler:  # fmt: skip
+        yield sampler
