@@ -89,7 +89,7 @@ def endpoint(sampler: EngineSampler) -> Iterator[Endpoint]:
 def config(problems: Path, **changes: Any) -> AggregateConfig:
     table: dict[str, Any] = {
         "problems": str(problems), "writer": {"model": "here"}, "rollouts": 4, "candidates": 3,
-        "examples": 2, "tail": 6, "budget": 40,
+        "examples": 4, "tail": 6, "budget": 120,
     }  # fmt: skip
     return AggregateConfig.model_validate(table | changes)
 
@@ -117,7 +117,7 @@ def test_what_an_example_holds(problems: Path, tmp_path: Path, sampler: EngineSa
         for r in map(json.loads, (tmp_path / "run" / "rollouts.jsonl").read_text().splitlines())
     }
     assert len(rolled) == 12 * 4
-    assert 0 < len(found) < 24, "some teachers ended, some ran out of their budget"
+    assert 0 < len(found) < 48, "some teachers ended, some ran out of their budget"
     for example in found:
         problem, _ = example["id"]
         assert len(set(example["rollouts"])) == 3
@@ -152,7 +152,7 @@ def test_the_same_run_again_asks_for_nothing(
             return await sampler.sample(requests)
 
     assert make(cfg, tmp_path / "cut", Counting()) == whole
-    assert 0 < Counting.asked < 12 * 4 + 24
+    assert 0 < Counting.asked < 12 * 4 + 48
     Counting.asked = 0
     assert make(cfg, tmp_path / "cut", Counting()) == whole
     assert Counting.asked == 0
@@ -175,7 +175,7 @@ def test_an_endpoint_writes_what_the_engine_writes(
     assert asyncio.run(over_http()) > 0
     path, key, body = endpoint.seen[0]
     assert path == "/v1/chat/completions" and key == "Bearer k" and body["model"] == "tiny"
-    assert len(endpoint.seen) == 12 * (4 + 2) + 2
+    assert len(endpoint.seen) == 12 * (4 + 4) + 2
 
     async def beside() -> None:
         requests = [

@@ -83,7 +83,7 @@ async def _one(
         texts = [await writer.detokenize(tail) for tail in tails]
         prompt = aggregation_messages(question, texts, config.template)
         (told,) = await teacher.sample([_request(config, prompt, problem, number, "teacher")])
-        ended = told.finish_reason is FinishReason.STOP and told.answer is not None
+        ended = told.finish_reason is FinishReason.STOP and bool(told.answer)
         turn = {"role": "assistant", "content": told.answer, "reasoning_content": told.reasoning}
         user = {"role": "user", "content": prompt[-1].content}
         examples.add(
