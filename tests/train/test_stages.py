@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,15 @@ def test_the_report_in_figures() -> None:
     assert all(sum(of.values()) == pytest.approx(100) for of in shares.values())
     assert shares["midtrain"]["reasoning"] == 86.1
     assert shares["sft"]["reasoning"] + shares["sft"]["aggregation"] == 75.0
+
+
+def test_the_recipe_in_the_docs(tmp_path: Path) -> None:
+    text = (RECIPES.parents[1] / "docs" / "training.md").read_text()
+    (block,) = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    models = RECIPES.parent / "models"
+    (tmp_path / "mine.toml").write_text(block.replace("recipes/models", str(models)))
+    config = load_recipe(TrainConfig, tmp_path / "mine.toml")
+    assert config.data is not None and config.data.sources["books"].hub == "someone/books"
 
 
 @pytest.fixture(scope="module")
