@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,3 +56,22 @@ def test_a_short_window_cuts_reasoning_and_keeps_answers(tmp_path: Path) -> None
     assert trimming["kept"] + trimming["cut"] + trimming["sample_dropped"] == 1000
     assert report["documents"] == 1000 - trimming["sample_dropped"]
     assert trimming["tokens_after"] == report["tokens"] < trimming["tokens_before"]
+
+
+@pytest.mark.slow
+@needs_file
+@pytest.mark.timeout(900)
+def test_one_epoch_in_one_command(tmp_path: Path) -> None:
+    """Build, trim, pack, train: the held-out loss falls all the way, and the page shows it."""
+    out = tmp_path / "run"
+    line = ["train", "recipes/sft/gsm8k.toml", str(out)]
+    keys = [f"data.folder={tmp_path / 'built'}", f"data.sources.gsm8k.path={FILE}"]
+    zaya = [sys.executable, "-m", "openzaya.cli"]
+    subprocess.run([*zaya, *line, *keys], cwd=ROOT, check=True, timeout=600)
+    metrics = [json.loads(text) for text in (out / "metrics.jsonl").read_text().splitlines()]
+    losses = [m["held_out_loss"] for m in metrics if "held_out_loss" in m]
+    assert len(losses) >= 7 and losses == sorted(losses, reverse=True)
+    assert losses[0] > 3.5 and losses[-1] < 2.6
+    subprocess.run([*zaya, "report", str(out)], cwd=ROOT, check=True, timeout=120)
+    page = (out / "report.html").read_text()
+    assert "held-out" in page and f"{losses[-1]:.2f}" in page
