@@ -29,13 +29,27 @@ class SamplingParams:
     """How one completion is drawn. `seed` makes it reproducible whatever shares the batch.
 
     temperature 0 is greedy. `max_tokens` is the thinking budget beta of Markovian RSA: it
-    bounds reasoning, answer and end token together.
+    bounds reasoning, answer and end token together. Truncation in vLLM's order: min-p, top-k,
+    top-p. `thinking_budget` bounds the reasoning alone: once spent, `</think>` is written.
     """
 
     max_tokens: int
     temperature: float = 1.0
     top_p: float = 1.0
     seed: int = 0
+    top_k: int = 0
+    """Likeliest tokens kept; 0 keeps all."""
+    min_p: float = 0.0
+    """Tokens below this part of the likeliest one's probability are dropped."""
+    stop: tuple[str, ...] = ()
+    """Texts before which the completion ends."""
+    stop_ids: tuple[int, ...] = ()
+    """Further tokens with which it ends."""
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """(token, added to its logit)."""
+    top_logprobs: int = 0
+    """Likeliest tokens whose log-probabilities are reported at each step."""
+    thinking_budget: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,10 @@ class FinishReason(StrEnum):
     """The model wrote its end token."""
     LENGTH = "length"
     """`max_tokens` ran out first."""
+    ABORT = "abort"
+    """Cancelled, by the caller or to make way for new weights."""
+    ERROR = "error"
+    """The logits held no finite number."""
 
 
 @dataclass(frozen=True, slots=True)

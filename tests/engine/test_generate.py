@@ -9,12 +9,22 @@ import pytest
 import torch
 
 from openzaya.engine import Engine
-from openzaya.engine.sampling import draw, uniforms
+from openzaya.engine.sampling import Draws, draw, draw_torch, uniforms
 from openzaya.errors import EngineError
 from openzaya.model import Layout, ZayaForCausalLM
 from openzaya.types import SamplingParams
 
 END = 39
+
+
+def draws(uniform_B: np.ndarray, p: SamplingParams) -> Draws:
+    def row(value: float, kind: type) -> np.ndarray:
+        return np.full(len(uniform_B), value, dtype=kind)
+
+    return Draws(
+        row(p.temperature, np.float32), row(p.top_k, np.int64), row(p.top_p, np.float32),
+        row(p.min_p, np.float32), uniform_B,
+    )  # fmt: skip
 
 
 @torch.no_grad()
@@ -27,13 +37,8 @@ def plain(
     while len(tokens) < p.max_tokens and (not tokens or tokens[-1] != END):
         ids = torch.tensor(prompt + tokens)
         out = model(ids, Layout.of([len(ids)]))
-        u = torch.from_numpy(uniforms(np.array([p.seed]), np.array([len(tokens)])))
-        token, logp = draw(
-            model.logits(out.hidden_ND[-1:]),
-            torch.tensor([p.temperature]),
-            torch.tensor([p.top_p]),
-            u,
-        )
+        how = draws(uniforms(np.array([p.seed]), np.array([len(tokens)])), p)
+        token, logp, _ = draw_torch(model.logits(out.hidden_ND[-1:]), how)
         tokens.append(int(token))
         logprobs.append(float(logp))
     return tokens, logprobs, out.experts_NL.numpy()
@@ -50,17 +55,17 @@ def requests(count: int) -> tuple[list[list[int]], list[SamplingParams]]:
     return prompts, params
 
 
-@pytest.mark.parametrize("max_batch", [1, 5, 64])
-def test_equals_the_plain_loop(model: ZayaForCausalLM, max_batch: int) -> None:
+@pytest.mark.parametrize("sequences", [1, 5, 64])
+def test_equals_the_plain_loop(model: ZayaForCausalLM, sequences: int) -> None:
     prompts, params = requests(40)
-    engine = Engine(model, END, max_batch=max_batch)
+    engine = Engine(model, END, max_sequences=sequences)
     done = engine.generate(prompts, params, capture_experts=True)
     for s, prompt, p in zip(done, prompts, params, strict=True):
         tokens, logprobs, experts = plain(model, prompt, p)
         assert s.tokens == tokens
         assert np.allclose(s.logprobs, logprobs, atol=1e-5)
-        captured = np.concatenate(s.experts)
-        assert captured.shape == (len(prompt) + len(tokens) - 1, 2)
+        captured = s.experts
+        assert captured is not None and captured.shape == (len(prompt) + len(tokens) - 1, 2)
         assert (captured == experts).all()
 
 
@@ -76,21 +81,21 @@ def test_seed_decides(model: ZayaForCausalLM) -> None:
 
 def test_draw_follows_the_distribution() -> None:
     logits = torch.tensor([[0.0, 1.0, 2.0, -1.0]]).repeat(20_000, 1)
-    u = torch.from_numpy(uniforms(np.arange(20_000), np.zeros(20_000, dtype=np.int64)))
-    ones = torch.ones(20_000)
-    token, logp = draw(logits, ones, ones, u)
-    share = torch.bincount(token, minlength=4) / 20_000
-    want = logits[0].softmax(-1)
-    assert (share - want).abs().max() < 4 * (0.25 / 20_000) ** 0.5
-    assert torch.allclose(logp.exp(), want[token])
+    u = uniforms(np.arange(20_000), np.zeros(20_000, dtype=np.int64))
+    token, logp, raw = draw(logits, draws(u, SamplingParams(1)))
+    share = np.bincount(token, minlength=4) / 20_000
+    want = logits[0].softmax(-1).numpy()
+    assert np.abs(share - want).max() < 4 * (0.25 / 20_000) ** 0.5
+    assert np.allclose(np.exp(logp), want[token]) and np.allclose(logp, raw)
 
 
 def test_top_p_renormalises() -> None:
     logits = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log().repeat(4000, 1)
-    u = torch.from_numpy(uniforms(np.arange(4000), np.ones(4000, dtype=np.int64)))
-    token, logp = draw(logits, torch.ones(4000), torch.full((4000,), 0.7), u)
+    u = uniforms(np.arange(4000), np.ones(4000, dtype=np.int64))
+    token, logp, raw = draw(logits, draws(u, SamplingParams(1, top_p=0.7)))
     assert set(token.tolist()) == {0, 1}
-    assert torch.allclose(logp.exp(), torch.tensor([0.625, 0.375])[token])
+    assert np.allclose(np.exp(logp), np.array([0.625, 0.375])[token])
+    assert np.allclose(np.exp(raw), np.array([0.5, 0.3])[token])
 
 
 def test_too_long_a_prompt_is_refused(model: ZayaForCausalLM) -> None:

@@ -166,11 +166,13 @@ def break_key_gradient() -> None:
 
 
 def break_documents() -> None:
-    """Every document begins one row late."""
+    """A document that began on another rank begins one row late: its first key is lost."""
     attend = context.Context._attend
 
     def broken(self: context.Context, *parts: Any) -> Tensor:
-        late = [replace(p, first=min(p.first + 1, p.last - 1)) for p in self.pieces]
+        late = [
+            replace(p, first=p.first + (p.last - p.first > p.high - p.low)) for p in self.pieces
+        ]
         return attend(replace(self, pieces=tuple(late)), *parts)
 
     context.Context._attend = broken  # type: ignore[method-assign]

@@ -29,7 +29,7 @@ def rollouts(model: ZayaForCausalLM) -> list[Rollout]:
                 np.zeros(len(s.tokens), dtype=np.int32),
                 s.finish or FinishReason.LENGTH,
                 "", "", None,
-                np.concatenate(s.experts),
+                s.experts,
             ),
             advantage=(-1.0) ** i * (1 + i / 8),
         )

@@ -1,23 +1,23 @@
-"""The in-process `Sampler`: chat in, completions out, concurrent callers share batches."""
+"""The in-process `Sampler`: chat in, completions out, concurrent callers share steps."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence as Many
 
 import numpy as np
 
-from openzaya.engine.engine import Engine, Running
+from openzaya.engine.engine import Engine
+from openzaya.engine.sequence import Sequence
+from openzaya.engine.service import AsyncEngine
+from openzaya.engine.text import StopTexts
+from openzaya.errors import EngineError
 from openzaya.tokenizer import Tokenizer
-from openzaya.types import Completion, Request, ThinkIds
+from openzaya.types import Completion, FinishReason, Request, ThinkIds
 
 
 class EngineSampler:
-    """Serves the `Sampler` protocol from an `Engine`.
-
-    Requests that arrive in one turn of the event loop run as one batch, so a thousand problems
-    that each ask for N rollouts become one call of the engine.
-    """
+    """Serves the `Sampler` protocol from an engine. `on_progress` hears of each completion."""
 
     def __init__(
         self,
@@ -26,64 +26,59 @@ class EngineSampler:
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
         self.engine = engine
+        self.service = AsyncEngine(engine)
         self.tokenizer = tokenizer
         self.think_ids = ThinkIds(tokenizer.think_id, tokenizer.end_think_id, tokenizer.im_end_id)
         self.on_progress = on_progress
-        self._waiting: list[tuple[Sequence[Request], asyncio.Future[list[Completion]]]] = []
 
-    async def sample(self, requests: Sequence[Request]) -> list[Completion]:
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[list[Completion]] = loop.create_future()
-        if not self._waiting:
-            loop.call_soon(self._flush)  # runs after every caller that is ready now
-        self._waiting.append((requests, future))
-        return await future
+    async def sample(self, requests: Many[Request]) -> list[Completion]:
+        """EngineError for requests that could never run, or whose logits broke."""
+        sequences = self.sequences(requests)
+        await self.service.run(sequences)
+        if self.on_progress is not None:
+            self.on_progress(len(sequences))
+        return [self.completion(s) for s in sequences]
 
-    async def detokenize(self, token_ids: Sequence[int]) -> str:
+    def run(self, requests: Many[Request]) -> list[Completion]:
+        """The same, where no event loop runs."""
+        return asyncio.run(self.sample(requests))
+
+    async def detokenize(self, token_ids: Many[int]) -> str:
         return self.tokenizer.decode(list(token_ids))
 
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        try:
-            done = self.run([r for requests, _ in waiting for r in requests])
-        except Exception as error:  # hand it to the callers: they await, this callback cannot
-            for _, future in waiting:
-                if not future.cancelled():
-                    future.set_exception(error)
-            return
-        for requests, future in waiting:
-            if not future.cancelled():
-                future.set_result(done[: len(requests)])
-            done = done[len(requests) :]
+    def sequences(self, requests: Many[Request]) -> list[Sequence]:
+        prompts = {r.messages: None for r in requests}
+        ids = {messages: self.tokenizer.prompt_ids(messages) for messages in prompts}
+        return [
+            Sequence(
+                ids[r.messages], r.params, r.return_experts,
+                StopTexts(self.tokenizer, r.params.stop) if r.params.stop else None,
+            )
+            for r in requests
+        ]  # fmt: skip
 
-    def run(self, requests: Sequence[Request]) -> list[Completion]:
-        """The same, synchronously."""
-        cache: dict[tuple, list[int]] = {}
-        prompts = []
-        for request in requests:
-            if request.messages not in cache:
-                cache[request.messages] = self.tokenizer.prompt_ids(request.messages)
-            prompts.append(cache[request.messages])
-        running = self.engine.generate(
-            prompts,
-            [r.params for r in requests],
-            capture_experts=any(r.return_experts for r in requests),
-            on_progress=self.on_progress,
-        )
-        return [self._completion(s) for s in running]
-
-    def _completion(self, s: Running) -> Completion:
+    def completion(self, s: Sequence) -> Completion:
+        """What a sequence that has ended comes to."""
         assert s.finish is not None
+        if s.finish is FinishReason.ERROR:
+            raise EngineError(
+                "the model's logits hold no finite number", "the weights are broken: load others"
+            )
         reasoning, answer = self.think_ids.split(s.tokens)
         decode = self.tokenizer.decode
+        thought, said = decode(reasoning), None if answer is None else decode(answer).strip()
+        if isinstance(s.watch, StopTexts):
+            thought, said = (
+                (s.watch.cut(thought), None) if said is None else (thought, s.watch.cut(said))
+            )
         return Completion(
             prompt_ids=np.array(s.prompt, dtype=np.int32),
             token_ids=np.array(s.tokens, dtype=np.int32),
             logprobs=np.array(s.logprobs, dtype=np.float32),
-            policy_version=np.full(len(s.tokens), self.engine.version, dtype=np.int32),
+            policy_version=np.array(s.versions, dtype=np.int32),
             finish_reason=s.finish,
             text=decode(s.tokens, skip_special=False),
-            reasoning=decode(reasoning),
-            answer=None if answer is None else decode(answer).strip(),
-            experts=np.concatenate(s.experts) if s.experts else None,
+            reasoning=thought,
+            answer=said,
+            experts=s.experts,
         )

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-SOURCES = ("attention.cpp", "cca.cpp", "experts.cpp", "rows.cpp")
+SOURCES = ("attention.cpp", "cca.cpp", "experts.cpp", "network.cpp", "rows.cpp", "sample.cpp")
 FLAGS = (
     "-O3",
     "-march=native",

@@ -11,6 +11,7 @@ from __future__ import annotations
 from ctypes import c_float, c_int, c_int64, c_void_p
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
@@ -369,3 +370,27 @@ def experts(
     return _Experts.apply(  # type: ignore[no-any-return]
         x_ND.contiguous(), weight_N.contiguous(), w1, w2, order_N, count_E, scaled, learns
     )
+
+
+def sample(
+    logits_BV: Tensor,
+    temperature_B: np.ndarray,
+    top_k_B: np.ndarray,
+    top_p_B: np.ndarray,
+    min_p_B: np.ndarray,
+    uniform_B: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """`engine.sampling.draw_torch` in one pass over the rows, which may be slices of wider ones."""
+    rows, vocabulary = logits_BV.shape
+    assert logits_BV.stride(1) == 1 and logits_BV.dtype == torch.float32
+    kinds = (np.float32, np.int64, np.float32, np.float32, np.float64)
+    given = (temperature_B, top_k_B, top_p_B, min_p_B, uniform_B)
+    arrays = [np.ascontiguousarray(a, k) for a, k in zip(given, kinds, strict=True)]
+    token_B = np.empty(rows, dtype=np.int64)
+    logp_B, raw_B = np.empty(rows, dtype=np.float32), np.empty(rows, dtype=np.float32)
+    library().sample_rows(  # type: ignore[union-attr]
+        c_void_p(logits_BV.data_ptr()), c_int64(logits_BV.stride(0)), c_int64(vocabulary),
+        *(c_void_p(a.ctypes.data) for a in (*arrays, token_B, logp_B, raw_B)),
+        c_int64(rows), c_int(torch.get_num_threads()),
+    )  # fmt: skip
+    return token_B, logp_B, raw_B

@@ -14,7 +14,7 @@ Shape suffixes used in this package:
 """
 
 from openzaya.model.layout import Layout
-from openzaya.model.state import DecodeState
+from openzaya.model.state import DecodeState, LayerState
 from openzaya.model.zaya import ModelOutput, ZayaForCausalLM
 
-__all__ = ["DecodeState", "Layout", "ModelOutput", "ZayaForCausalLM"]
+__all__ = ["DecodeState", "LayerState", "Layout", "ModelOutput", "ZayaForCausalLM"]

@@ -52,7 +52,9 @@ def mix(
     else:
         q_k_v = mix_torch(projected, w, layout, rope, state, hf, shape)
     if state is not None:
-        _carry(projected, layout, state, (heads + groups) * k)
+        channels = (heads + groups) * k
+        delayed = projected[:, channels + groups * k // 2 :]
+        state.carry(projected[:, :channels], delayed, layout)
     return q_k_v
 
 
@@ -101,22 +103,6 @@ def mix_torch(
     qk = qk * (k**0.5 / norm)
     q, key = qk[:, :heads], qk[:, heads:] * w.temp.to(kind)[:, None]
     return rotate(q, rope).to(v.dtype), rotate(key, rope).to(v.dtype), v
-
-
-def _carry(projected: Tensor, layout: Layout, state: LayerState, channels: int) -> None:
-    """The last two raw q|k columns and the last delayed value of each segment."""
-    s_NC, value = projected[:, :channels], projected[:, channels + state.value_B.shape[1] :]
-    kind = state.conv_B2C.dtype
-    if layout.is_decode:
-        state.conv_B2C = torch.stack([state.conv_B2C[:, 1], s_NC.to(kind)], dim=1)
-        state.value_B = value.to(kind).contiguous()
-        return
-    last_B = layout.last_B
-    alone = (layout.length_B == 1).to(layout.device)[:, None]
-    before = s_NC[(last_B - 1).clamp(min=0)].to(kind)
-    before = torch.where(alone, state.conv_B2C[:, 1], before)
-    state.conv_B2C = torch.stack([before, s_NC[last_B].to(kind)], dim=1)
-    state.value_B = value[last_B].to(kind)
 
 
 def project(x_ND: Tensor, weights: list[Tensor], biases: list[Tensor] | None) -> Tensor:

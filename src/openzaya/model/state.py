@@ -36,6 +36,20 @@ class LayerState:
         self.k_BGTK[rows] = k_NGK.to(self.k_BGTK.dtype)
         self.v_BGTK[rows] = v_NGK.to(self.v_BGTK.dtype)
 
+    def carry(self, s_NC: Tensor, value_NV: Tensor, layout: Layout) -> None:
+        """Keep the last two raw q|k columns and the last delayed value of each segment."""
+        kind = self.conv_B2C.dtype
+        if layout.is_decode:
+            self.conv_B2C = torch.stack([self.conv_B2C[:, 1], s_NC.to(kind)], dim=1)
+            self.value_B = value_NV.to(kind).contiguous()
+            return
+        last_B = layout.last_B
+        alone = (layout.length_B == 1).to(layout.device)[:, None]
+        before = s_NC[(last_B - 1).clamp(min=0)].to(kind)
+        before = torch.where(alone, self.conv_B2C[:, 1], before)
+        self.conv_B2C = torch.stack([before, s_NC[last_B].to(kind)], dim=1)
+        self.value_B = value_NV[last_B].to(kind)
+
 
 @dataclass(slots=True)
 class DecodeState:

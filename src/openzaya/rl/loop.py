@@ -111,7 +111,7 @@ class RLTrainer:
         )
         norm = self.optimizers.step(1.0, counts_LE) if rollouts else 0.0
         self.step += 1
-        self.engine.version = self.step
+        self.engine.load(self.model, self.step)
         for prompt, group in zip(prompts, groups, strict=True):
             self._remember(prompt, group)
         generated = [c for group in groups for c in group]

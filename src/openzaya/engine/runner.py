@@ -1,0 +1,125 @@
+"""How a step's rows become logits: natively on a CPU, or through the trainer's own forward.
+
+Both keep keys, values and CCA context in blocks and slots and take the same rows. The native
+runner's results for a row depend on its sequence alone, to the bit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from openzaya import kernels
+from openzaya.config.model import ModelConfig
+from openzaya.engine import packing
+from openzaya.engine.torch_runner import TorchRunner
+from openzaya.kernels.network import BLOCK, Cache, Network, Rows
+from openzaya.kernels.packed import Format, Packed
+from openzaya.model import ZayaForCausalLM
+
+
+class Runner(Protocol):
+    """The network and the cache it moves on."""
+
+    def load(self, model: ZayaForCausalLM) -> None:
+        """Go on with these weights; the cache stays."""
+        ...
+
+    def forward(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        """fp32 logits (W, V) of the wanted rows, and choices (N, L) uint8."""
+        ...
+
+    def restore(self, slot: int, block: int) -> None:
+        """The slot goes on after the last position of a full block."""
+        ...
+
+    def fork(self, slot: int, to: int, block: int, to_block: int) -> None:
+        """Copy a slot, and a block where the two differ."""
+        ...
+
+
+@dataclass(frozen=True)
+class PackedModel:
+    """A model in packed form, whole."""
+
+    config: ModelConfig
+    layers: list[packing.Parts]
+    head: Packed
+    vectors: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, model: ZayaForCausalLM, form: Format | None = None) -> PackedModel:
+        """`form` of the matrices that may be quantised; None: as the weights are."""
+        if form is None:
+            half = model.lm_head.weight.dtype == torch.bfloat16
+            form = Format.BF16 if half else Format.FP32
+        layers = list(packing.pack_layers(model, form))
+        return cls(model.config, layers, *packing.pack_rest(model, form))
+
+    @property
+    def nbytes(self) -> int:
+        parts = [p for layer in self.layers for p in layer.values() if p is not None]
+        return sum(p.nbytes for p in (*parts, self.head, *self.vectors.values()))
+
+
+class NativeRunner:
+    """One call of the C++ network per step."""
+
+    def __init__(self, model: PackedModel, blocks: int, slots: int) -> None:
+        config = model.config
+        self.config, self.form = config, model.head.format
+        state = 2 * config.conv_channels + config.num_key_value_heads * config.head_dim // 2
+        self.cache = Cache.empty(
+            config.num_hidden_layers, blocks, slots, config.num_key_value_heads, config.head_dim,
+            state,
+        )  # fmt: skip
+        self.load_packed(model)
+
+    def load_packed(self, model: PackedModel) -> None:
+        config = model.config
+        frequency = packing.frequencies(config)
+        layers = [
+            {**parts, "frequency": f} for parts, f in zip(model.layers, frequency, strict=True)
+        ]
+        self.network = Network(
+            packing.network_sizes(config), config.rms_norm_eps, layers, packing.windows(config),
+            model.head, model.vectors, self.cache,
+        )  # fmt: skip
+
+    def load(self, model: ZayaForCausalLM) -> None:
+        self.load_packed(PackedModel.of(model, self.form))
+
+    def forward(self, rows: Rows) -> tuple[Tensor, Tensor]:
+        choices = torch.empty(len(rows.ids_N), self.config.num_hidden_layers, dtype=torch.uint8)
+        return self.network.forward(rows, choices), choices
+
+    def restore(self, slot: int, block: int) -> None:
+        self.cache.context[:, slot] = self.cache.edges[:, block]
+
+    def fork(self, slot: int, to: int, block: int, to_block: int) -> None:
+        self.cache.context[:, to] = self.cache.context[:, slot]
+        if block != to_block:
+            for part in (self.cache.keys, self.cache.values):
+                part[:, to_block] = part[:, block]
+
+
+def block_bytes(config: ModelConfig, element: int = 4) -> int:
+    """Memory of one block: keys, values and the context after it."""
+    kv = 2 * config.num_key_value_heads * config.head_dim * BLOCK * element
+    context = (2 * config.conv_channels + config.num_key_value_heads * config.head_dim // 2) * 4
+    return config.num_hidden_layers * (kv + context)
+
+
+def make_runner(model: ZayaForCausalLM | PackedModel, blocks: int, slots: int) -> Runner:
+    """Native where the weights are on a CPU, of a shape it serves, and kernels can be built."""
+    if isinstance(model, PackedModel):
+        return NativeRunner(model, blocks, slots)
+    weight = model.lm_head.weight
+    wide = weight.dtype in (torch.float32, torch.bfloat16)
+    if weight.device.type == "cpu" and wide and packing.serves(model.config):
+        if kernels.library() is not None:
+            return NativeRunner(PackedModel.of(model), blocks, slots)
+    return TorchRunner(model, blocks, slots)
