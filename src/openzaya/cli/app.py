@@ -17,6 +17,7 @@ from openzaya.cli.config import config
 from openzaya.cli.data import data_app
 from openzaya.cli.doctor import doctor
 from openzaya.cli.model import convert, model_app
+from openzaya.cli.serve import generate, serve
 from openzaya.cli.solve import chat, solve
 from openzaya.cli.train import demo, report, rl, train
 from openzaya.errors import RunError, ZayaError
@@ -95,7 +96,7 @@ def main() -> None:
 
 app.command()(doctor)
 app.command()(config)
-for verb in (demo, solve, chat, train, rl, report, convert):
+for verb in (demo, solve, chat, generate, serve, train, rl, report, convert):
     app.command()(verb)
 app.add_typer(model_app, name="model")
 app.add_typer(data_app, name="data")

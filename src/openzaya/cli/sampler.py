@@ -6,24 +6,35 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from openzaya.config.aggregate import SamplerConfig
-    from openzaya.engine import EngineSampler
+    from openzaya.engine import Engine, EngineSampler
+    from openzaya.tokenizer import Tokenizer
     from openzaya.types import Sampler
 
 
-def local_sampler(model: Path) -> EngineSampler:
+def engine_of(model: Path, **settings: Any) -> tuple[Engine, Tokenizer]:
     """Our engine with the weights of a run folder or a weights folder."""
-    from openzaya.engine import Engine, EngineSampler
+    from openzaya.engine import Engine
     from openzaya.model.checkpoint import load_model
     from openzaya.tokenizer import Tokenizer
     from openzaya.train.checkpoint import weights_folder
 
     folder = weights_folder(model)
     tokenizer = Tokenizer.load(folder)
-    return EngineSampler(Engine(load_model(folder), tokenizer.im_end_id), tokenizer)
+    engine = Engine(
+        load_model(folder), tokenizer.im_end_id, end_think_id=tokenizer.end_think_id, **settings
+    )
+    return engine, tokenizer
+
+
+def local_sampler(model: Path) -> EngineSampler:
+    """A sampler on that engine."""
+    from openzaya.engine import EngineSampler
+
+    return EngineSampler(*engine_of(model))
 
 
 @asynccontextmanager

@@ -43,14 +43,17 @@ class Config(pydantic.BaseModel):
     """Keys of how a run is carried out, not of what comes out: it may go on with other values."""
 
 
-def load_recipe(cls: type[C], path: str | os.PathLike[str], overrides: Sequence[str] = ()) -> C:
+def load_recipe(
+    cls: type[C], path: str | os.PathLike[str] | None, overrides: Sequence[str] = ()
+) -> C:
     """Read the TOML file `path` as a `cls`, its `extends` bases below it, `overrides` above.
+    Without a path, the overrides stand above the defaults.
 
     A family file serves several stages, so top-level keys of a base that `cls` does not have are
     dropped. Everywhere else a key that `cls` does not have is an error. Types are strict: "64"
     and 64.0 are no integers. Raises ConfigError, always one line, naming the file to edit.
     """
-    table, origins = _read_chain(cls, Path(path), ())
+    table, origins = _read_chain(cls, Path(path), ()) if path is not None else ({}, {})
     for override in overrides:
         _apply_override(table, origins, override)
     # Strict JSON is the mode that takes a list for a tuple and a string for an enum, and no more.
@@ -58,7 +61,7 @@ def load_recipe(cls: type[C], path: str | os.PathLike[str], overrides: Sequence[
     try:
         return cls.model_validate_json(text, strict=True)
     except pydantic.ValidationError as error:
-        raise _explain(cls, error, origins, str(path)) from None
+        raise _explain(cls, error, origins, str(path or "the command line")) from None
 
 
 def to_toml(config: Config) -> str:

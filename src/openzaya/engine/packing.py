@@ -85,7 +85,9 @@ def pack_rest(model: ZayaForCausalLM, form: Format) -> tuple[Packed, dict[str, T
         "final_norm": network.norm.weight,
     }
     packed = {name: _vector(v) for name, v in vectors.items()}
-    return pack(network.embed_tokens.weight, form), {k: v for k, v in packed.items() if v is not None}
+    return pack(network.embed_tokens.weight, form), {
+        k: v for k, v in packed.items() if v is not None
+    }
 
 
 def serves(config: ModelConfig) -> bool:
@@ -134,7 +136,9 @@ def frequencies(config: ModelConfig) -> list[Tensor]:
     channel = torch.arange(config.rotary_dim // 2, dtype=torch.float32)
     full = 1.0 / config.rope_theta ** (channel / len(channel))
     sliding = 1.0 / config.sliding_rope_theta ** (channel / len(channel))
-    return [sliding if i in config.sliding_layers else full for i in range(config.num_hidden_layers)]
+    return [
+        sliding if i in config.sliding_layers else full for i in range(config.num_hidden_layers)
+    ]
 
 
 def windows(config: ModelConfig) -> list[int]:

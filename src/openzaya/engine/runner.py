@@ -119,7 +119,7 @@ def make_runner(model: ZayaForCausalLM | PackedModel, blocks: int, slots: int) -
         return NativeRunner(model, blocks, slots)
     weight = model.lm_head.weight
     wide = weight.dtype in (torch.float32, torch.bfloat16)
-    if weight.device.type == "cpu" and wide and packing.serves(model.config):
-        if kernels.library() is not None:
-            return NativeRunner(PackedModel.of(model), blocks, slots)
+    on_cpu = weight.device.type == "cpu" and kernels.library() is not None
+    if on_cpu and wide and packing.serves(model.config):
+        return NativeRunner(PackedModel.of(model), blocks, slots)
     return TorchRunner(model, blocks, slots)

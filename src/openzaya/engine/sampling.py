@@ -57,7 +57,9 @@ def draw_torch(logits_BV: Tensor, how: Draws) -> tuple[Tensor, Tensor, Tensor]:
     valid_B = logits_BV.amax(-1).isfinite()
     raw_BV = logits_BV.log_softmax(-1)
     logp_BV = (logits_BV / torch.where(greedy_B[:, None], 1.0, temperature_B1)).log_softmax(-1)
-    dropped = logp_BV < logp_BV.amax(-1, keepdim=True) + torch.from_numpy(how.min_p_B).log()[:, None]
+    dropped = (
+        logp_BV < logp_BV.amax(-1, keepdim=True) + torch.from_numpy(how.min_p_B).log()[:, None]
+    )
     top_k_B = torch.from_numpy(how.top_k_B)
     rank = logp_BV.argsort(dim=-1, descending=True, stable=True).argsort(-1)
     dropped |= (top_k_B[:, None] > 0) & (rank >= top_k_B[:, None])

@@ -1,8 +1,8 @@
 """Which sequences a step works on: decoding ones first, then prefill in order of arrival.
 
-A sequence that needs a block when none is left makes the youngest one give its blocks back: that one
-waits at the front of the queue and is prefilled again later, prompt and completion together. Since
-results do not depend on how a sequence was cut, nothing is lost but time.
+A sequence that needs a block when none is left makes the youngest one give its blocks back: that
+one waits at the front of the queue and is prefilled again later, prompt and completion together.
+Since results do not depend on how a sequence was cut, nothing is lost but time.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from openzaya.kernels.network import BLOCK
 
 
 class Slots:
-    """What a decode step needs of each running sequence, by slot, so that it is gathered at once."""
+    """What a decode step needs of each running sequence, by slot: gathered all at once."""
 
     def __init__(self, count: int, blocks: int) -> None:
         """`blocks`: of the longest sequence."""
@@ -78,6 +78,11 @@ class Scheduler:
     @property
     def running(self) -> int:
         return len(self.filling) + len(self.decoding)
+
+    @property
+    def queued(self) -> int:
+        """Sequences that wait, siblings included."""
+        return sum(1 + len(s.siblings) for s in list(self.waiting))
 
     @property
     def busy(self) -> bool:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence as Many
+from collections.abc import Callable, Iterator
+from collections.abc import Sequence as Many
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from openzaya.engine.engine import Engine, families
@@ -32,7 +34,7 @@ class AsyncEngine:
         self._thread = ThreadPoolExecutor(1, "engine")
         self._orders: list[Order] = []
         self._ended: dict[Sequence, asyncio.Future[None]] = {}
-        self._heard: dict[Sequence, asyncio.Event] = {}
+        self._heard: set[asyncio.Event] = set()
         self._driver: asyncio.Task[None] | None = None
         self._admit = self._going = True
 
@@ -54,12 +56,24 @@ class AsyncEngine:
                 if s.finish is None:
                     self._order(lambda s=s: self.engine.cancel(s))
 
-    def listen(self, sequence: Sequence) -> asyncio.Event:
-        """Set after steps that gave the sequence a token, until it has ended."""
-        return self._heard.setdefault(sequence, asyncio.Event())
+    @contextmanager
+    def listening(self) -> Iterator[asyncio.Event]:
+        """An event that is set whenever steps were made."""
+        event = asyncio.Event()
+        self._heard.add(event)
+        try:
+            yield event
+        finally:
+            self._heard.discard(event)
 
-    def forget(self, sequence: Sequence) -> None:
-        self._heard.pop(sequence, None)
+    @property
+    def waiting_callers(self) -> int:
+        """Sequences that somebody waits for."""
+        return len(self._ended)
+
+    async def flush(self) -> None:
+        """Forget the prefix cache."""
+        await self._ask(self.engine.scheduler.blocks.flush)
 
     async def pause(self, mode: Mode) -> None:
         """Stop feeding. keep: sequences stay where they are; wait: those that run end first;
@@ -77,10 +91,14 @@ class AsyncEngine:
         self._admit = self._going = True
         self._wake()
 
-    async def load(self, model: ZayaForCausalLM | Callable[[], ZayaForCausalLM], version: int) -> None:
+    async def load(
+        self, model: ZayaForCausalLM | Callable[[], ZayaForCausalLM], version: int
+    ) -> None:
         """New weights between two steps. A function is called in the engine's thread."""
         await self._ask(
-            lambda: self.engine.load(model if isinstance(model, ZayaForCausalLM) else model(), version)
+            lambda: self.engine.load(
+                model if isinstance(model, ZayaForCausalLM) else model(), version
+            )
         )
 
     def _abort(self) -> None:
@@ -119,7 +137,7 @@ class AsyncEngine:
                 _settle(future, value, error)
             for s in [s for s in self._ended if s.finish is not None]:
                 _settle(self._ended.pop(s), None, None)
-            for event in self._heard.values():
+            for event in self._heard:
                 event.set()
 
     def _work(self) -> list[tuple[asyncio.Future[Any], Any, Exception | None]]:

@@ -11,11 +11,11 @@ from openzaya.tokenizer import Tokenizer
 
 
 class TextStream:
-    """The text of tokens, special ones left out. Half a character waits for its other half."""
+    """The text of tokens. Half a character waits for its other half."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, keep_special: bool = False) -> None:
         self._tokenizer = tokenizer.inner
-        self._stream = DecodeStream(skip_special_tokens=True)
+        self._stream = DecodeStream(skip_special_tokens=not keep_special)
 
     def push(self, tokens: Iterable[int]) -> str:
         """What `tokens` add to the text."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from openzaya.kernels.network import BLOCK, Rows
-from openzaya.model import DecodeState, Layout, LayerState, ZayaForCausalLM
+from openzaya.model import DecodeState, LayerState, Layout, ZayaForCausalLM
 
 
 @dataclass(slots=True)
@@ -57,11 +57,11 @@ class TorchRunner:
         kind = weight.dtype if config.numerics == "hf" else torch.float32
         kind = torch.float64 if weight.dtype == torch.float64 else kind
         state = 2 * config.conv_channels + g * k // 2
-        on = {"device": weight.device}
-        self.keys = torch.zeros(layers, blocks, g, BLOCK, k, dtype=weight.dtype, **on)
+        device = weight.device
+        self.keys = torch.zeros(layers, blocks, g, BLOCK, k, dtype=weight.dtype, device=device)
         self.values = torch.zeros_like(self.keys)
-        self.context = torch.zeros(layers, slots, state, dtype=kind, **on)
-        self.edges = torch.zeros(layers, blocks, state, dtype=kind, **on)
+        self.context = torch.zeros(layers, slots, state, dtype=kind, device=device)
+        self.edges = torch.zeros(layers, blocks, state, dtype=kind, device=device)
 
     def load(self, model: ZayaForCausalLM) -> None:
         self.model = model
@@ -72,7 +72,9 @@ class TorchRunner:
         past = rows.past_B.tolist()
         layout = Layout.of(rows.length_B.tolist(), past, device)
         table_BT, slot_B = rows.table_BT.to(device).long(), rows.slot_B.to(device).long()
-        layers = [self._layer(i, table_BT, slot_B, rows.past_B) for i in range(len(self.keys))]
+        layers: list[LayerState] = [
+            self._layer(i, table_BT, slot_B, rows.past_B) for i in range(len(self.keys))
+        ]
         out = self.model(rows.ids_N.to(device), layout, DecodeState(layers, past))
         logits = self.model.logits(out.hidden_ND[rows.want_W.to(device).long()])
         return logits.float().cpu(), out.experts_NL.to(torch.uint8).cpu()

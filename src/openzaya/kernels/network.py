@@ -1,4 +1,4 @@
-"""The network as one native call (network.cpp): weights, cache and a step's rows in C structures."""
+"""The network as one native call (network.cpp): weights, cache and rows as C structures."""
 
 from __future__ import annotations
 

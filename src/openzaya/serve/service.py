@@ -1,0 +1,82 @@
+"""One model, its engine, and the requests on their way."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from collections.abc import Sequence as Many
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from openzaya.config.serve import ServeConfig
+from openzaya.engine.engine import Engine
+from openzaya.engine.sequence import Sequence
+from openzaya.engine.service import AsyncEngine, aborted
+from openzaya.errors import EngineError
+from openzaya.serve.errors import ApiError
+from openzaya.serve.metrics import Metrics
+from openzaya.tokenizer import Tokenizer
+from openzaya.types import FinishReason, ThinkIds
+
+LoadModel = Callable[[Path], Awaitable[None]]
+
+
+@dataclass
+class Service:
+    """What the routes share."""
+
+    engine: Engine
+    tokenizer: Tokenizer
+    config: ServeConfig
+    name: str
+    api_key: str | None = None
+    control_token: str | None = None
+
+    asynchronous: AsyncEngine = field(init=False)
+    metrics: Metrics = field(init=False)
+    think_ids: ThinkIds = field(init=False)
+    draining: bool = False
+    open: set[asyncio.Task[object]] = field(default_factory=set)
+    """Requests on their way."""
+
+    def __post_init__(self) -> None:
+        t = self.tokenizer
+        self.asynchronous = AsyncEngine(self.engine)
+        self.metrics = Metrics(self.engine)
+        self.think_ids = ThinkIds(t.think_id, t.end_think_id, t.im_end_id)
+
+    def admit(self, sequences: Many[Sequence]) -> None:
+        """ApiError for what cannot run, or not now."""
+        if self.draining:
+            raise ApiError(503, "the server is shutting down", retry_after=5)
+        for s in sequences:
+            try:
+                self.engine.check(s.prompt, s.params)
+            except EngineError as error:
+                raise ApiError(400, error.message, "messages", "context_length_exceeded") from None
+        waiting = self.engine.scheduler.queued + len(sequences)
+        if waiting > self.config.max_queue + len(self.engine.scheduler.slots.free):
+            raise ApiError(
+                429, f"{self.engine.scheduler.queued} sequences wait already", None, "queue_full",
+                retry_after=self.metrics.retry_after(),
+            )  # fmt: skip
+
+    async def run(self, sequences: Many[Sequence]) -> None:
+        """Until all have ended; ApiError where one could not."""
+        self.admit(sequences)
+        started = time.perf_counter()
+        try:
+            await self.asynchronous.run(sequences)
+        finally:
+            self.metrics.ended(sequences, time.perf_counter() - started)
+        for s in sequences:
+            if aborted(s):
+                raise broken(s)
+
+
+def broken(s: Sequence) -> ApiError:
+    """Why a sequence ended that nobody asked to end."""
+    if s.finish is FinishReason.ERROR:
+        return ApiError(500, "the model's logits hold no finite number", None, "model_broken")
+    return ApiError(503, "the request was cut short by the server", None, "aborted", retry_after=1)
