@@ -75,16 +75,16 @@ class Job:
                 for p in prompt
             ]
         except ZayaError as error:  # a character that the tokenizer cannot spell
-            raise ApiError(400, error.message, field) from None
+            raise ApiError(400, f"{field}: {error.message}", field) from None
 
     def _params(self, prompt: list[int], index: int) -> SamplingParams:
         body, service = self.body, self.service
         room = service.engine.capacity - len(prompt)
         if room < 1:
+            field = "messages" if self.chat else "prompt"
             raise ApiError(
-                400, f"the prompt of {len(prompt)} tokens fills the window of "
-                f"{service.engine.capacity}", "messages" if self.chat else "prompt",
-                "context_length_exceeded",
+                400, f"{field}: {len(prompt)} tokens fill the window of {service.engine.capacity}",
+                field, "context_length_exceeded",
             )  # fmt: skip
         asked = body.max_tokens
         if isinstance(body, ChatRequest):
@@ -92,7 +92,7 @@ class Job:
         limit = asked or room
         if limit > room:
             raise ApiError(
-                400, f"max_tokens {limit} and a prompt of {len(prompt)} exceed the window of "
+                400, f"max_tokens: {limit} and a prompt of {len(prompt)} exceed the window of "
                 f"{service.engine.capacity} tokens", "max_tokens", "context_length_exceeded",
             )  # fmt: skip
         seed = body.seed if body.seed is not None else uuid.uuid4().int >> 65

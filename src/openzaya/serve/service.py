@@ -54,7 +54,7 @@ class Service:
             try:
                 self.engine.check(s.prompt, s.params)
             except EngineError as error:
-                raise ApiError(400, error.message, "messages", "context_length_exceeded") from None
+                raise ApiError(400, error.message, "prompt", "context_length_exceeded") from None
         waiting = self.engine.scheduler.queued + len(sequences)
         if waiting > self.config.max_queue + len(self.engine.scheduler.slots.free):
             raise ApiError(
