@@ -21,7 +21,7 @@ import torch
 from openzaya.config.serve import ServeConfig
 from openzaya.model.checkpoint import save_model
 from openzaya.serve.service import Service
-from tests.serve.conftest import KNOWN, Parrot, Running, service_of
+from tests.serve.conftest import Parrot, Running, service_of
 
 CHAT = "/v1/chat/completions"
 LONG: dict[str, Any] = {
@@ -258,7 +258,14 @@ def test_sigterm_ends_streams_with_an_error_event(parrot: Parrot) -> None:
 def test_a_taken_port_is_said_at_once(parrot: Parrot) -> None:
     with Running(service_of(parrot)) as running:
         port = running.url.rsplit(":", 1)[1]
-        command = [sys.executable, "-m", "openzaya.cli", "serve", str(parrot.folder), f"port={port}"]
+        command = [
+            sys.executable,
+            "-m",
+            "openzaya.cli",
+            "serve",
+            str(parrot.folder),
+            f"port={port}",
+        ]
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 2
     assert f"cannot listen on 127.0.0.1:{port}" in done.stderr and "Traceback" not in done.stderr

@@ -159,7 +159,11 @@ def test_a_tool_call(client: openai.OpenAI, stream: bool) -> None:
         assert not any("zyphra" in (c.delta.content or "") for c in choices)
     else:
         (choice,) = got.choices
-        calls, content, reason = choice.message.tool_calls, choice.message.content, choice.finish_reason
+        calls, content, reason = (
+            choice.message.tool_calls,
+            choice.message.content,
+            choice.finish_reason,
+        )
     assert reason == "tool_calls" and content.strip() == "Let me see."
     (call,) = calls
     assert call.function.name == "weather" and call.id.startswith("call_")

@@ -17,8 +17,8 @@ from openzaya.cli.config import config
 from openzaya.cli.data import data_app
 from openzaya.cli.doctor import doctor
 from openzaya.cli.model import convert, model_app
-from openzaya.cli.serve import generate, serve
-from openzaya.cli.solve import chat, solve
+from openzaya.cli.serve import chat, generate, quantize, serve
+from openzaya.cli.solve import solve
 from openzaya.cli.train import demo, report, rl, train
 from openzaya.errors import RunError, ZayaError
 
@@ -28,6 +28,10 @@ DISK_FULL = RunError(
     "the disk is full; every checkpoint and every metric written so far is kept",
     "free some space (df -h shows where), then run the same command again to go on",
 )
+
+EXTRAS = dict.fromkeys(("starlette", "uvicorn", "sse_starlette", "prometheus_client"), "serve")
+EXTRAS |= dict.fromkeys(("datatrove", "datasets", "grain", "pyarrow"), "data")
+"""Packages of the optional parts, and what to install for them."""
 
 
 class ErrorBoundary(TyperGroup):
@@ -66,6 +70,11 @@ def _user_error(raised: BaseException) -> ZayaError | None:
         raised = raised.exceptions[0]
     if isinstance(raised, ZayaError):
         return raised
+    if isinstance(raised, ModuleNotFoundError) and (raised.name or "") in EXTRAS:
+        extra = EXTRAS[raised.name or ""]
+        return ZayaError(
+            f"this needs the package {raised.name}", f"pip install 'openzaya[{extra}]'"
+        )
     # safetensors writes from Rust and reports the system's error as text only.
     from_rust = f"(os error {errno.ENOSPC})" in str(raised)
     return DISK_FULL if from_rust or getattr(raised, "errno", None) == errno.ENOSPC else None
@@ -96,7 +105,7 @@ def main() -> None:
 
 app.command()(doctor)
 app.command()(config)
-for verb in (demo, solve, chat, generate, serve, train, rl, report, convert):
+for verb in (demo, solve, chat, generate, serve, train, rl, report, convert, quantize):
     app.command()(verb)
 app.add_typer(model_app, name="model")
 app.add_typer(data_app, name="data")

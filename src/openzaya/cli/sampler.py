@@ -17,15 +17,21 @@ if TYPE_CHECKING:
 
 def engine_of(model: Path, **settings: Any) -> tuple[Engine, Tokenizer]:
     """Our engine with the weights of a run folder or a weights folder."""
-    from openzaya.engine import Engine
-    from openzaya.model.checkpoint import load_model
+    from openzaya import kernels
+    from openzaya.engine import Engine, packing
+    from openzaya.engine.packed import PackedModel, quantised_bits
+    from openzaya.model.checkpoint import load_config, load_model
     from openzaya.tokenizer import Tokenizer
     from openzaya.train.checkpoint import weights_folder
 
-    folder = weights_folder(model)
+    folder = model if quantised_bits(model) else weights_folder(model)
     tokenizer = Tokenizer.load(folder)
+    native = kernels.library() is not None and packing.serves(load_config(folder))
     engine = Engine(
-        load_model(folder), tokenizer.im_end_id, end_think_id=tokenizer.end_think_id, **settings
+        PackedModel.open(folder) if native else load_model(folder),
+        tokenizer.im_end_id,
+        end_think_id=tokenizer.end_think_id,
+        **settings,
     )
     return engine, tokenizer
 

@@ -1,4 +1,4 @@
-"""Verbs that use a model: solve, chat."""
+"""The verb that reasons with a model by Markovian RSA: solve."""
 
 from __future__ import annotations
 
@@ -48,28 +48,3 @@ def solve(
     typer.echo(answer if answer is not None else "no answer")
     if answer is None:
         raise typer.Exit(1)
-
-
-def chat(model: Model = _DEFAULT_MODEL, max_tokens: int = 96, temperature: float = 1.0) -> None:
-    """Talk to a model; an empty line or Ctrl-D ends it."""
-    from openzaya.errors import ZayaError
-    from openzaya.types import Message, Request, SamplingParams
-
-    sampler = local_sampler(model)
-    turn = 0
-    while True:
-        try:
-            text = input("you> ").strip()
-        except EOFError:
-            text = ""
-        if not text:
-            return
-        turn += 1
-        params = SamplingParams(max_tokens, temperature, seed=turn)
-        try:
-            reply = sampler.run([Request((Message("user", text),), params)])[0]
-        except ZayaError as error:  # one bad line does not end a conversation
-            typer.echo(f"error: {error}", err=True)
-            continue
-        typer.echo(f"think> {reply.reasoning}")
-        typer.echo(f"zaya> {reply.answer if reply.answer is not None else '(ran out of tokens)'}")

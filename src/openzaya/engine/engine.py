@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from openzaya.engine.runner import PackedModel, block_bytes, make_runner
+from openzaya.engine.packed import PackedModel
+from openzaya.engine.runner import block_bytes, make_runner
 from openzaya.engine.sampling import Draws, draw, uniforms
 from openzaya.engine.scheduler import Plan, Scheduler
 from openzaya.engine.sequence import Sequence
@@ -262,7 +263,7 @@ class Engine:
             s.experts = self.experts[table[at // BLOCK], at % BLOCK]
         self.scheduler.leave(s)
 
-    def load(self, model: ZayaForCausalLM, version: int) -> None:
+    def load(self, model: ZayaForCausalLM | PackedModel, version: int) -> None:
         """New weights from the next step on. Running sequences go on with what they have stored,
         which is never offered to others; the prefix cache is forgotten."""
         self.runner.load(model)

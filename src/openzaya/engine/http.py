@@ -1,12 +1,14 @@
 """A `Sampler` over an OpenAI-compatible endpoint.
 
 Such an endpoint returns text. Its ids are those that `tokenizer` gives to it, its log-probabilities
-are unknown (NaN): enough for Markovian RSA and for data, not for RL.
+are unknown (NaN): enough for Markovian RSA and for data, not for RL. Our own server returns what
+was drawn as well, if it is asked (`exact`): ids, log-probabilities, versions, experts.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,11 +38,12 @@ class HTTPSampler:
         concurrency: int = 16,
         timeout: float = 3600.0,
         first_wait: float = 1.0,
+        exact: bool = False,
     ) -> None:
         """`first_wait`: seconds before the first repetition; each later one waits twice as long."""
         self.url, self.model, self.tokenizer = url.rstrip("/"), model, tokenizer
         self.think_ids = ThinkIds(tokenizer.think_id, tokenizer.end_think_id, tokenizer.im_end_id)
-        self._first_wait = first_wait
+        self._first_wait, self._exact = first_wait, exact
         self._room = asyncio.Semaphore(concurrency)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         limits = httpx.Limits(max_connections=concurrency)
@@ -67,8 +70,15 @@ class HTTPSampler:
             "max_tokens": params.max_tokens,
             "temperature": params.temperature,
             "top_p": params.top_p,
-            "seed": params.seed % 2**31,  # some servers take no more bits
+            "seed": params.seed if self._exact else params.seed % 2**31,  # others take fewer bits
         }
+        for name in ("top_k", "min_p", "thinking_budget"):
+            if value := getattr(params, name):
+                body[name] = value
+        if params.stop:
+            body["stop"] = list(params.stop)
+        if self._exact:
+            body |= {"return_token_ids": True, "return_routed_experts": request.return_experts}
         async with self._room:
             answer = await self._post(body)
         try:
@@ -83,6 +93,8 @@ class HTTPSampler:
                 "check that the URL ends where /chat/completions begins, as in .../v1",
             ) from error
         finish = FinishReason.LENGTH if cut else FinishReason.STOP
+        if self._exact:
+            return self._drawn(choice, finish)
         return self._completion(request, reasoning, content, finish)
 
     async def _post(self, body: dict[str, Any]) -> Any:
@@ -103,6 +115,39 @@ class HTTPSampler:
                 break
         raise EngineError(
             f"{self.url}: {trouble}", "check the endpoint, the name of the model and the key"
+        )
+
+    def _drawn(self, choice: dict[str, Any], finish: FinishReason) -> Completion:
+        """What our server says was drawn."""
+        try:
+            ids = [int(i) for i in choice["token_ids"]]
+            logprobs = np.array(choice["token_logprobs"], dtype=np.float32)
+            versions = np.array(choice["policy_versions"], dtype=np.int32)
+            prompt = np.array(choice["prompt_token_ids"], dtype=np.int32)
+            experts = None
+            if (routed := choice.get("routed_experts")) is not None:
+                flat = np.frombuffer(base64.b64decode(routed["data"]), dtype=np.uint8)
+                experts = flat.reshape(routed["shape"])
+            whole = len(ids) == len(logprobs) == len(versions)
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._inexact(repr(error)) from error
+        if not whole or not ids or not np.isfinite(logprobs).all():
+            raise self._inexact(
+                f"{len(ids)} tokens, {np.isfinite(logprobs).sum()} log-probabilities"
+            )
+        reasoning, answer = self.think_ids.split(ids)
+        decode = self.tokenizer.decode
+        return Completion(
+            prompt_ids=prompt, token_ids=np.array(ids, dtype=np.int32), logprobs=logprobs,
+            policy_version=versions, finish_reason=finish,
+            text=decode(ids, skip_special=False), reasoning=decode(reasoning),
+            answer=None if answer is None else decode(answer).strip(), experts=experts,
+        )  # fmt: skip
+
+    def _inexact(self, why: str) -> EngineError:
+        return EngineError(
+            f"{self.url} did not say what it drew: {why}",
+            "exact sampling needs `zaya serve`; other servers return text",
         )
 
     def _completion(

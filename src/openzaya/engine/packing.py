@@ -131,6 +131,22 @@ def network_sizes(config: ModelConfig) -> dict[str, int]:
     }
 
 
+def matrix_sizes(config: ModelConfig) -> dict[str, int]:
+    """Outputs of every matrix of a layer, and of the head."""
+    dim, r = config.head_dim, config.router_hidden_size
+    kv = config.num_key_value_heads * dim
+    sizes = {
+        "qkv": config.conv_channels + kv,
+        "conv": dim,
+        "o": config.hidden_size,
+        "w1": 2 * config.moe_intermediate_size,
+        "w2": config.hidden_size,
+        "classes": config.router_classes,
+        "head": config.vocab_size,
+    }
+    return sizes | ({"down": r, "fc1": r, "fc2": r} if config.router == "mlp" else {})
+
+
 def frequencies(config: ModelConfig) -> list[Tensor]:
     """Rotary frequencies by layer; layers of one kind share a tensor."""
     channel = torch.arange(config.rotary_dim // 2, dtype=torch.float32)

@@ -6,7 +6,6 @@ runner's results for a row depend on its sequence alone, to the bit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -15,16 +14,16 @@ from torch import Tensor
 from openzaya import kernels
 from openzaya.config.model import ModelConfig
 from openzaya.engine import packing
+from openzaya.engine.packed import PackedModel
 from openzaya.engine.torch_runner import TorchRunner
 from openzaya.kernels.network import BLOCK, Cache, Network, Rows
-from openzaya.kernels.packed import Format, Packed
 from openzaya.model import ZayaForCausalLM
 
 
 class Runner(Protocol):
     """The network and the cache it moves on."""
 
-    def load(self, model: ZayaForCausalLM) -> None:
+    def load(self, model: ZayaForCausalLM | PackedModel) -> None:
         """Go on with these weights; the cache stays."""
         ...
 
@@ -41,44 +40,23 @@ class Runner(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class PackedModel:
-    """A model in packed form, whole."""
-
-    config: ModelConfig
-    layers: list[packing.Parts]
-    head: Packed
-    vectors: dict[str, Tensor]
-
-    @classmethod
-    def of(cls, model: ZayaForCausalLM, form: Format | None = None) -> PackedModel:
-        """`form` of the matrices that may be quantised; None: as the weights are."""
-        if form is None:
-            half = model.lm_head.weight.dtype == torch.bfloat16
-            form = Format.BF16 if half else Format.FP32
-        layers = list(packing.pack_layers(model, form))
-        return cls(model.config, layers, *packing.pack_rest(model, form))
-
-    @property
-    def nbytes(self) -> int:
-        parts = [p for layer in self.layers for p in layer.values() if p is not None]
-        return sum(p.nbytes for p in (*parts, self.head, *self.vectors.values()))
-
-
 class NativeRunner:
     """One call of the C++ network per step."""
 
     def __init__(self, model: PackedModel, blocks: int, slots: int) -> None:
         config = model.config
-        self.config, self.form = config, model.head.format
+        self.config, self.form = config, model.form
         state = 2 * config.conv_channels + config.num_key_value_heads * config.head_dim // 2
         self.cache = Cache.empty(
             config.num_hidden_layers, blocks, slots, config.num_key_value_heads, config.head_dim,
             state,
         )  # fmt: skip
-        self.load_packed(model)
+        self.load(model)
 
-    def load_packed(self, model: PackedModel) -> None:
+    def load(self, model: ZayaForCausalLM | PackedModel) -> None:
+        """A model in other form is packed as the first one was."""
+        if isinstance(model, ZayaForCausalLM):
+            model = PackedModel.of(model, self.form)
         config = model.config
         frequency = packing.frequencies(config)
         layers = [
@@ -88,9 +66,6 @@ class NativeRunner:
             packing.network_sizes(config), config.rms_norm_eps, layers, packing.windows(config),
             model.head, model.vectors, self.cache,
         )  # fmt: skip
-
-    def load(self, model: ZayaForCausalLM) -> None:
-        self.load_packed(PackedModel.of(model, self.form))
 
     def forward(self, rows: Rows) -> tuple[Tensor, Tensor]:
         choices = torch.empty(len(rows.ids_N), self.config.num_hidden_layers, dtype=torch.uint8)

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 from openzaya.engine.engine import Engine, families
+from openzaya.engine.packed import PackedModel
 from openzaya.engine.sequence import Sequence
 from openzaya.model import ZayaForCausalLM
 from openzaya.types import FinishReason
@@ -91,15 +92,9 @@ class AsyncEngine:
         self._admit = self._going = True
         self._wake()
 
-    async def load(
-        self, model: ZayaForCausalLM | Callable[[], ZayaForCausalLM], version: int
-    ) -> None:
-        """New weights between two steps. A function is called in the engine's thread."""
-        await self._ask(
-            lambda: self.engine.load(
-                model if isinstance(model, ZayaForCausalLM) else model(), version
-            )
-        )
+    async def load(self, model: ZayaForCausalLM | PackedModel, version: int) -> None:
+        """New weights between two steps."""
+        await self._ask(lambda: self.engine.load(model, version))
 
     def _abort(self) -> None:
         scheduler = self.engine.scheduler

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from openzaya.engine.packed import PackedModel
+from openzaya.errors import EngineError
 from openzaya.kernels.network import BLOCK, Rows
 from openzaya.model import DecodeState, LayerState, Layout, ZayaForCausalLM
 
@@ -63,7 +65,11 @@ class TorchRunner:
         self.context = torch.zeros(layers, slots, state, dtype=kind, device=device)
         self.edges = torch.zeros(layers, blocks, state, dtype=kind, device=device)
 
-    def load(self, model: ZayaForCausalLM) -> None:
+    def load(self, model: ZayaForCausalLM | PackedModel) -> None:
+        if not isinstance(model, ZayaForCausalLM):
+            raise EngineError(
+                "packed weights run on a CPU with the native kernels only", "load a plain folder"
+            )
         self.model = model
 
     @torch.inference_mode()

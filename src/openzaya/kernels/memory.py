@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 
+from torch import Tensor
+
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # malloc.h
+_PAGE_OUT = 21  # madvise, since Linux 5.4
 _LARGEST_MMAP_THRESHOLD = 32 << 20  # glibc takes no more
 
 
@@ -23,3 +27,16 @@ def keep_freed_memory() -> None:
         return
     libc.mallopt(_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
     libc.mallopt(_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def page_out(*tensors: Tensor) -> None:
+    """Let the pages of mapped tensors leave memory: they were read once and are on disk. What
+    has no copy on disk stays. Elsewhere than on Linux nothing happens."""
+    if not sys.platform.startswith("linux"):
+        return
+    libc, page = ctypes.CDLL(None), os.sysconf("SC_PAGE_SIZE")
+    for tensor in tensors:
+        start = -(-tensor.data_ptr() // page) * page
+        length = tensor.data_ptr() + tensor.nbytes - start
+        if length >= page:
+            libc.madvise(ctypes.c_void_p(start), ctypes.c_size_t(length // page * page), _PAGE_OUT)

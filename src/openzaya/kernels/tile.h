@@ -139,6 +139,8 @@ static inline void product(int M, int N, int K, const float *A, int64_t a_row, i
     int n = 0;
     for (; n + NR <= N; n += NR)
         rows<NV>(M, K, A, a_row, a_col, B + n, ldb, C + n, ldc, accumulate);
+    for (; n + 2 * VL <= N; n += 2 * VL)
+        rows<2>(M, K, A, a_row, a_col, B + n, ldb, C + n, ldc, accumulate);
     for (; n < N; n += VL) rows<1>(M, K, A, a_row, a_col, B + n, ldb, C + n, ldc, accumulate);
 }
 

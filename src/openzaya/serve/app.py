@@ -71,7 +71,7 @@ def _route(
                 guard(service, request)
             response = await handler(service, request)
         except ApiError as error:
-            response = error.response()
+            response = _refusal(error)
         except ClientDisconnect:
             response = Response(status_code=CLOSED)
         finally:
@@ -186,10 +186,16 @@ async def openapi(service: Service, _: Request) -> Response:
     return JSONResponse(describe(service))
 
 
+def _refusal(error: ApiError) -> Response:
+    retry = error.retry_after
+    headers = {"Retry-After": str(retry)} if retry is not None else None
+    return JSONResponse(error.body, error.status, headers)
+
+
 def _no_route(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return ApiError(error.status_code, error.detail).response()
+    return _refusal(ApiError(error.status_code, error.detail))
 
 
 def _fault(_: Request, error: Exception) -> Response:
-    return ApiError(500, f"internal error: {type(error).__name__}").response()
+    return _refusal(ApiError(500, f"internal error: {type(error).__name__}"))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from starlette.responses import JSONResponse
-
 
 class ApiError(Exception):
     """A request that cannot be served. `param` names the field at fault."""
@@ -33,7 +31,3 @@ class ApiError(Exception):
             "code": self.code,
         }
         return {"error": error}
-
-    def response(self) -> JSONResponse:
-        headers = {"Retry-After": str(self.retry_after)} if self.retry_after is not None else None
-        return JSONResponse(self.body, self.status, headers)
