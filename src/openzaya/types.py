@@ -7,7 +7,7 @@ gain their own fields (`rl.rollout`, `ttc.rsa`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -59,6 +59,8 @@ class Request:
     messages: tuple[Message, ...]
     params: SamplingParams
     return_experts: bool = False
+    on_text: Callable[[str], None] | None = field(default=None, compare=False)
+    """Hears pieces of the text as they are written; a sampler that cannot stream never calls it."""
 
 
 class FinishReason(StrEnum):
@@ -95,6 +97,8 @@ class Completion:
     answer: str | None
     """Text after `</think>`; None while the think block is open."""
     experts: np.ndarray | None = None  # (P + T - 1, L) uint8
+    cached_tokens: int = 0
+    """Prompt tokens that a prefix cache spared."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,7 @@ class Problem:
     private: Mapping[str, Any] = field(repr=False)
     fingerprint: str = ""
     """Hash of the prompt: equal prompts are equal problems, whatever their seed."""
+    difficulty: int = 0
 
 
 class Outcome(StrEnum):
@@ -147,6 +152,12 @@ class Outcome(StrEnum):
     WRONG = "wrong"
     UNPARSEABLE = "unparseable"
     """No answer to judge, for instance a think block that never closed."""
+    TIMEOUT = "timeout"
+    """The verifier, or the code it ran, had no verdict in time."""
+    SANDBOX_KILLED = "sandbox-killed"
+    """Submitted code broke a limit of the sandbox."""
+    VERIFIER_ERROR = "verifier-error"
+    """The verifier failed, not the answer; such a rollout is no evidence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +166,10 @@ class Score:
 
     reward: float
     outcome: Outcome
+    format_ok: bool = True
+    """Whether the answer came in the form that the prompt asks for."""
+    reason: str = ""
+    """Why, in a few words, for people who read rollouts."""
 
     @property
     def correct(self) -> bool:
@@ -168,15 +183,17 @@ class Environment(Protocol):
     family: str
     source: str
     licence: str
+    version: str
 
-    def generate(self, seed: int) -> Problem:
-        """Pure: equal seeds give equal problems; no global RNG is touched."""
+    def generate(self, seed: int, difficulty: int = 0) -> Problem:
+        """Pure: equal arguments give equal problems in every process; no global RNG is touched.
+        `difficulty` counts from 0 and has no upper end unless the environment names one."""
         ...
 
     def score(self, problem: Problem, answer: str | None) -> Score:
-        """Judge the text after `</think>`. Never raises, whatever the text."""
+        """Judge the text after `</think>`; None: the block never closed. Never raises."""
         ...
 
-    def oracle(self, problem: Problem) -> Message:
-        """A worked solution (reasoning and answer) that scores 1."""
+    def oracle(self, problem: Problem) -> Message | None:
+        """A solution that scores 1, where the environment knows one."""
         ...
