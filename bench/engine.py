@@ -134,10 +134,10 @@ def requests(config: ModelConfig, quick: bool) -> list[tuple[list[int], int]]:
 
 
 def copy_bandwidth() -> float:
-    """Bytes per second that a copy reads (it writes as many)."""
+    """Bytes per second that a copy moves: read and written, as STREAM counts."""
     a = torch.empty(256 << 20, dtype=torch.uint8).fill_(1)
     b = torch.empty_like(a)
-    return a.nbytes / min(seconds(lambda: b.copy_(a)) for _ in range(4))
+    return 2 * a.nbytes / min(seconds(lambda: b.copy_(a)) for _ in range(4))
 
 
 def best(options: list[tuple[str, Callable[[], float]]]) -> str:
