@@ -8,36 +8,56 @@ from __future__ import annotations
 
 import re
 
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
-_TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL | re.IGNORECASE)
-_FENCE = re.compile(r"^[ \t]*```([^\n`]*)\n(.*?)^[ \t]*```[ \t]*$", re.DOTALL | re.MULTILINE)
-_SAID = re.compile(r"answer(?:\s+is)?\s*:?\s*\(?\*{0,2}\(?([A-Z])\b", re.IGNORECASE)
+# Every search here is one pass: a model may write a megabyte of half-open boxes, and a search that
+# starts again at each of them would not end.
+_BRACE = re.compile(r"\\(?:boxed|fbox)\s*+\{|\\.|[{}]", re.DOTALL)
+_TAG = re.compile(r"<(/?)answer>", re.IGNORECASE)
+_FENCE = re.compile(r"[ \t]*```([^\n`]*)")
+_SAID = re.compile(r"answer(?:\s++is)?\s*+:?\s*+\(?\*{0,2}\(?([A-Z])\b", re.IGNORECASE)
 _LETTER = re.compile(r"(?<![A-Za-z0-9'])\(?([A-Z])\)?(?![A-Za-z0-9'])")
 
 
 def last_boxed(text: str) -> str | None:
     r"""Content of the last ``\boxed{...}`` whose braces balance; None if there is none."""
-    for match in reversed(list(_BOX.finditer(text))):
-        depth = 1
-        for i in range(match.end(), len(text)):
-            if text[i - 1] == "\\":  # \{ and \} are characters, not braces
-                continue
-            depth += {"{": 1, "}": -1}.get(text[i], 0)
-            if depth == 0:
-                return text[match.end() : i].strip()
-    return None
+    found: tuple[int, int] | None = None
+    opened: list[int | None] = []  # where the content of a box begins; None for another brace
+    for match in _BRACE.finditer(text):
+        token = match[0]
+        if token == "}":
+            begin = opened.pop() if opened else None
+            if begin is not None and (found is None or begin > found[0]):
+                found = begin, match.start()
+        elif token == "{":
+            opened.append(None)
+        elif token.endswith("{") and len(token) > 2:  # \{ and \} are characters, not braces
+            opened.append(match.end())
+    return text[slice(*found)].strip() if found else None
 
 
 def last_tagged(text: str) -> str | None:
     """Content of the last ``<answer>...</answer>``; None if there is none."""
-    found = _TAG.findall(text)
-    return found[-1].strip() if found else None
+    begin, found = None, None
+    for match in _TAG.finditer(text):
+        if not match[1]:
+            begin = match.end()
+        elif begin is not None:
+            found, begin = (begin, match.start()), None
+    return text[slice(*found)].strip() if found else None
 
 
 def last_code(text: str, language: str | None = None) -> str | None:
     """The last fenced block, of `language` if one is given (its aliases are the caller's)."""
-    blocks = [code for tag, code in _FENCE.findall(text) if language in (None, tag.strip().lower())]
-    return blocks[-1] if blocks else None
+    found, tag, lines = None, None, []
+    for line in text.split("\n"):
+        fence = _FENCE.fullmatch(line.rstrip("\r"))
+        if tag is None and fence:
+            tag, lines = fence[1].strip().lower(), []
+        elif fence and not fence[1].strip():
+            found = "".join(lines) if language in (None, tag) else found
+            tag = None
+        elif tag is not None:
+            lines.append(line + "\n")
+    return found
 
 
 def choice(text: str, letters: str = "ABCDEFGHIJ") -> str | None:

@@ -42,16 +42,20 @@ def think_then_answer(prompt: str, seed: int) -> list[int]:
 
 
 class ScriptedSampler:
-    """Answers with `script(prompt text, seed)`, cut to the budget; remembers every batch."""
+    """Answers with `script(prompt text, seed)`, cut to the budget; remembers what it was asked."""
 
     def __init__(self, script: Callable[[str, int], list[int]] = think_then_answer) -> None:
         self.think_ids = ThinkIds(SPECIAL[THINK], SPECIAL[END_THINK], SPECIAL[IM_END])
         self.script = script
-        self.batches: list[list[Request]] = []
+        self.asked: list[Request] = []
+        self.made: dict[int, Completion] = {}
+        """By seed."""
 
     async def sample(self, requests: Sequence[Request]) -> list[Completion]:
-        self.batches.append(list(requests))
-        return [self.complete(r) for r in requests]
+        self.asked += requests
+        done = [self.complete(r) for r in requests]
+        self.made |= {r.params.seed: c for r, c in zip(requests, done, strict=True)}
+        return done
 
     async def detokenize(self, token_ids: Sequence[int]) -> str:
         return decode(token_ids)

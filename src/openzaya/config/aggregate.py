@@ -4,38 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import (
-    Field,
-    NonNegativeFloat,
-    NonNegativeInt,
-    PositiveFloat,
-    PositiveInt,
-    model_validator,
-)
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, model_validator
 
 from openzaya.config.base import Config
-
-
-class SamplerConfig(Config):
-    """Who writes: a model folder, or a model behind an OpenAI-compatible endpoint."""
-
-    model: str
-    """Run folder or weights folder; with `endpoint`, the name that it knows the model by."""
-    endpoint: str | None = None
-    """Base URL such as http://localhost:8000/v1. Its key is in the variable `key_variable`."""
-    key_variable: str = "OPENAI_API_KEY"
-    tokenizer: str | None = None
-    """Folder with tokenizer.json that counts and cuts an endpoint's text."""
-    concurrency: PositiveInt = 16
-    """Requests on their way at one time."""
-    timeout: PositiveFloat = 3600.0
-    """Seconds for one request."""
-
-    @model_validator(mode="after")
-    def _an_endpoint_counts_by_something(self) -> SamplerConfig:
-        if self.endpoint is not None and self.tokenizer is None:
-            raise ValueError("an endpoint returns text: give the tokenizer that tails are cut by")
-        return self
+from openzaya.config.sampler import SamplerConfig
 
 
 class AggregateConfig(Config):

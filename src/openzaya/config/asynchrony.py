@@ -4,10 +4,27 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from openzaya.config.base import Config
 from openzaya.errors import ConfigError
+
+
+class SamplersConfig(Config):
+    """Who draws the rollouts. With neither processes nor urls: the trainer's own process."""
+
+    processes: NonNegativeInt = 0
+    """`zaya serve` processes to start on this machine."""
+    threads: PositiveInt = 1
+    """Of each."""
+    urls: tuple[str, ...] = ()
+    """Servers that run already, as http://host:8000/v1. They must see the run folder."""
+    token_variable: str = "ZAYA_CONTROL_TOKEN"
+    """Environment variable with the token of their control routes."""
+    concurrency: PositiveInt = 1024
+    """Requests on their way to one server."""
+    timeout: PositiveFloat = 3600.0
+    """Seconds for one rollout."""
 
 
 class AsyncConfig(Config):

@@ -54,14 +54,29 @@ def load_recipe(
     and 64.0 are no integers. Raises ConfigError, always one line, naming the file to edit.
     """
     table, origins = _read_chain(cls, Path(path), ()) if path is not None else ({}, {})
-    for override in overrides:
-        _apply_override(table, origins, override)
+    return _resolve(cls, table, origins, overrides, str(path or "the command line"))
+
+
+def from_plain(cls: type[C], table: Mapping[str, Any], overrides: Sequence[str] = ()) -> C:
+    """What `to_plain` made a table of, `overrides` above. ConfigError as in `load_recipe`."""
+    return _resolve(cls, json.loads(json.dumps(table)), {}, overrides, "the command line")
+
+
+def _resolve(
+    cls: type[C],
+    table: dict[str, Any],
+    origins: dict[Loc, str],
+    overrides: Sequence[str],
+    path: str,
+) -> C:
+    for line in overrides:
+        _apply_override(table, origins, line)
     # Strict JSON is the mode that takes a list for a tuple and a string for an enum, and no more.
     text = json.dumps(_none_from_toml(cls, table), default=str)
     try:
         return cls.model_validate_json(text, strict=True)
     except pydantic.ValidationError as error:
-        raise _explain(cls, error, origins, str(path or "the command line")) from None
+        raise _explain(cls, error, origins, path) from None
 
 
 def to_toml(config: Config) -> str:

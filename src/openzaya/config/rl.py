@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from openzaya.config.asynchrony import AsyncConfig, SamplersConfig
 from openzaya.config.base import Config
+from openzaya.config.curriculum import CurriculumConfig
 from openzaya.config.optim import OptimConfig
 from openzaya.config.tasks import TaskConfig
 from openzaya.config.train import CheckpointConfig, DevConfig, ThinkConfig
@@ -37,6 +39,9 @@ class RLConfig(Config):
     ratio_cap: PositiveFloat | None = 10.0
     """Cap of the importance weight; none leaves the weight out."""
     tokens_per_microbatch: PositiveInt = 24576
+    asynchrony: AsyncConfig = AsyncConfig()
+    samplers: SamplersConfig = SamplersConfig()
+    curriculum: CurriculumConfig = CurriculumConfig()
     optim: OptimConfig = OptimConfig(lr=1e-5, momentum=0.0, weight_decay=0.0)
     dev: DevConfig = DevConfig()
     checkpoint: CheckpointConfig = CheckpointConfig(every=25)

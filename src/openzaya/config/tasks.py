@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, NonNegativeInt, PositiveFloat
 
 from openzaya.config.base import Config
 
@@ -11,8 +11,13 @@ class TaskConfig(Config):
     """One environment with its parameters."""
 
     environment: str
-    """A name of `zaya envs`: a reasoning-gym task we have a worked solution for, or our own."""
+    """A name of `zaya envs list`. Training text can be written for those with worked solutions;
+    RL and evaluation take any."""
     params: dict[str, int | float | str] = Field(default_factory=dict)
-    """Passed to the generator: digits, terms, steps."""
+    """Passed to the environment; they win over what its difficulty sets."""
+    difficulty: NonNegativeInt = 0
+    """Of the problems drawn, until a curriculum moves it."""
     weight: PositiveFloat = 1.0
     """Share of training problems, before normalisation."""
+    admit_anyway: bool = False
+    """Use an environment that failed a check of `zaya envs admit`."""

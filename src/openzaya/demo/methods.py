@@ -12,7 +12,7 @@ from openzaya.config.rsa import RSAConfig
 from openzaya.demo.road import Method, Road
 from openzaya.engine import EngineSampler
 from openzaya.evals.evaluate import EvalResult, final_votes, rsa, single, vote
-from openzaya.ttc.rsa import RSAResult
+from openzaya.ttc.result import Result
 
 LABELS = {
     "pretrain": "pretrained, one sample",
@@ -143,7 +143,7 @@ def _whole_budget(config: RSAConfig) -> int:
 
 
 def _examples(
-    road: Road, runs: Mapping[str, Sequence[RSAResult]], sampler: EngineSampler
+    road: Road, runs: Mapping[str, Sequence[Result]], sampler: EngineSampler
 ) -> list[dict[str, Any]]:
     """Per task one problem that RSA solved and one that it did not, with what was carried."""
     shown = []
@@ -155,7 +155,7 @@ def _examples(
         random.Random(0).shuffle(order)
         for wanted in (True, False):
             for problem, result in order:
-                marks = [env.score(problem, c.answer).correct for c in result.populations[-1]]
+                marks = [env.score(problem, c.response).correct for c in result.members(-1)]
                 if (np.mean(marks) > 0.5) != wanted:
                     continue
                 rounds = [
@@ -164,18 +164,18 @@ def _examples(
                             "slot": c.slot,
                             "parents": list(c.parents),
                             "tail": sampler.tokenizer.decode(c.tail_ids),
-                            "answer": c.answer,
-                            "correct": env.score(problem, c.answer).correct,
+                            "answer": c.response,
+                            "correct": env.score(problem, c.response).correct,
                         }
-                        for c in population
+                        for c in result.members(round_)
                     ]
-                    for population in result.populations
+                    for round_ in range(len(result.populations))
                 ]
                 shown.append(
                     {
                         "task": task,
                         "prompt": problem.prompt,
-                        "truth": env.oracle(problem).content,
+                        "truth": truth.content if (truth := env.oracle(problem)) else "",
                         "solved": wanted,
                         "rounds": rounds,
                     }

@@ -30,7 +30,7 @@ from openzaya.tokenizer import Tokenizer
 from openzaya.train import checkpoint
 from openzaya.train.examples import environments
 from openzaya.train.loop import train
-from openzaya.ttc.rsa import derived_seed
+from openzaya.ttc.draws import derived_seed
 from openzaya.types import Problem
 
 Method = Callable[[EngineSampler], Coroutine[Any, Any, EvalResult]]
@@ -44,7 +44,9 @@ class Road:
         self.recipe, self.config, self.run, self.console = recipe, config, run, console
         self.envs = environments(config.tasks)
         self.problems: dict[str, list[Problem]] = {
-            name: Problems(env, config.split).distinct(config.problems)
+            name: Problems(env, config.split, config.tasks[name].difficulty).distinct(
+                config.problems
+            )
             for name, env in self.envs.items()
         }
         self.controls = {

@@ -16,7 +16,9 @@ import numpy as np
 from openzaya.config.rsa import RSAConfig
 from openzaya.errors import EvalError
 from openzaya.evals.stats import avg_at_k
-from openzaya.ttc.rsa import RSAResult, TailsFrom, derived_seed, markovian_rsa
+from openzaya.ttc.draws import derived_seed
+from openzaya.ttc.result import Result
+from openzaya.ttc.run import Tails, TailsFrom, reason
 from openzaya.ttc.vote import affordable, majority
 from openzaya.types import (
     Completion,
@@ -122,8 +124,8 @@ async def single(
         sampler, problems, samples, budget=budget, temperature=temperature, seed=seed
     )
     tasks = {
-        task: _score_task(envs[task], problems[task], completions)
-        for task, completions in done.items()
+        task: _score_task(envs[task], problems[task], [[_roll(c) for c in g] for g in groups])
+        for task, groups in done.items()
     }
     return EvalResult(method, tasks)
 
@@ -144,7 +146,7 @@ async def vote(
     tasks = {}
     for task, completions in done.items():
         counted = [
-            group[: affordable([len(c.token_ids) for c in group], allowed)]
+            [_roll(c) for c in group[: affordable([c.decode_tokens for c in group], allowed)]]
             for group, allowed in zip(completions, tokens[task], strict=True)
         ]
         tasks[task] = _score_votes(envs[task], problems[task], counted)
@@ -159,7 +161,7 @@ async def rsa(
     *,
     method: str = "rsa",
     foreign_tails: bool = False,
-) -> tuple[EvalResult, dict[str, list[RSAResult]]]:
+) -> tuple[EvalResult, dict[str, list[Result]]]:
     """Markovian RSA on every problem; the score is the mean over the final population.
 
     `foreign_tails` is the control: every prompt carries tails of the task's next problem.
@@ -169,39 +171,50 @@ async def rsa(
         exchange = _Exchange(len(members)) if foreign_tails else None
         runs = await asyncio.gather(
             *(
-                markovian_rsa(
-                    (Message("user", problem.prompt),),
-                    sampler,
-                    config,
-                    run_id=problem.fingerprint,
-                    tails_from=exchange.member(i) if exchange else None,
-                )
+                _whole(problem, sampler, config, exchange.member(i) if exchange else None)
                 for i, problem in enumerate(members)
             )
         )
         by_round = np.array(
             [
-                [[envs[task].score(p, c.answer).correct for c in pop] for pop in run.populations]
+                [
+                    np.mean([envs[task].score(p, c.response).correct for c in run.members(t)])
+                    for t in range(config.rounds + 1)
+                ]
                 for p, run in zip(members, runs, strict=True)
             ],
             dtype=float,
-        )  # problems, rounds, slots
-        score = _score_task(envs[task], members, [r.completions(-1) for r in runs])
+        )  # problems, rounds
+        score = _score_task(envs[task], members, [_rolls(r) for r in runs])
         score.decode_tokens = sum(r.cost.decode_tokens for r in runs)
         score.prefill_tokens = sum(r.cost.prefill_tokens for r in runs)
         score.samples = 1  # a whole run is one answer, its population one estimate of it
-        score.rounds = by_round.mean((0, 2)).tolist()
+        score.rounds = by_round.mean(0).tolist()
         tasks[task], results[task] = score, list(runs)
     return EvalResult(method, tasks), results
 
 
+async def _whole(
+    problem: Problem, sampler: Sampler, config: RSAConfig, tails_from: TailsFrom | None
+) -> Result:
+    """A run without gaps. Another one is an error at once: others may wait for its tails."""
+    question = (Message("user", problem.prompt),)
+    run = await reason(question, sampler, config, run_id=problem.fingerprint, tails_from=tails_from)
+    if run.stop != "done" or run.cost.failures:
+        raise EvalError(
+            f"{run.cost.failures} rollouts failed, and the run ended by {run.stop}: {run.detail}",
+            "mend the sampler, or drop limits and early_stop: a score needs whole runs",
+        )
+    return run
+
+
 def final_votes(
-    envs: Environments, problems: ProblemSets, results: Mapping[str, Sequence[RSAResult]]
+    envs: Environments, problems: ProblemSets, results: Mapping[str, Sequence[Result]]
 ) -> EvalResult:
     """Majority vote over the final populations of finished runs: no further tokens."""
     tasks = {}
     for task, runs in results.items():
-        final = [r.completions(-1) for r in runs]
+        final = [_rolls(r) for r in runs]
         score = _score_votes(envs[task], problems[task], final)
         score.decode_tokens = sum(r.cost.decode_tokens for r in runs)
         score.prefill_tokens = sum(r.cost.prefill_tokens for r in runs)
@@ -219,11 +232,11 @@ class _Exchange:
                 "evaluate the foreign-tails control on at least 2 problems per task",
             )
         self.members = members
-        self.tails: dict[int, dict[int, list[list[int]]]] = defaultdict(dict)
+        self.tails: dict[int, dict[int, Tails]] = defaultdict(dict)
         self.complete: dict[int, asyncio.Event] = defaultdict(asyncio.Event)
 
     def member(self, index: int) -> TailsFrom:
-        async def tails_from(round_: int, own: list[list[int]]) -> list[list[int]]:
+        async def tails_from(round_: int, own: Tails) -> Tails:
             of_round = self.tails[round_]
             of_round[index] = own
             if len(of_round) == self.members:
@@ -234,8 +247,31 @@ class _Exchange:
         return tails_from
 
 
+@dataclass(frozen=True, slots=True)
+class _Roll:
+    """What a score counts of one rollout. `answer`: the text after the think block."""
+
+    answer: str | None
+    decode: int
+    prefill: int
+    cut: bool
+
+
+def _roll(c: Completion) -> _Roll:
+    cut = c.finish_reason is FinishReason.LENGTH
+    return _Roll(c.answer, c.decode_tokens, len(c.prompt_ids), cut)
+
+
+def _rolls(run: Result) -> list[_Roll]:
+    """The final population of a run."""
+    return [
+        _Roll(c.response, c.tokens.decode, c.tokens.prompt, c.finish == FinishReason.LENGTH)
+        for c in run.members(-1)
+    ]
+
+
 def _score_task(
-    env: Environment, problems: Sequence[Problem], completions: Sequence[Sequence[Completion]]
+    env: Environment, problems: Sequence[Problem], completions: Sequence[Sequence[_Roll]]
 ) -> TaskScore:
     """Mean correctness of every problem's completions (equally many of each), and their cost."""
     outcomes = [
@@ -249,7 +285,7 @@ def _score_task(
 
 
 def _score_votes(
-    env: Environment, problems: Sequence[Problem], completions: Sequence[Sequence[Completion]]
+    env: Environment, problems: Sequence[Problem], completions: Sequence[Sequence[_Roll]]
 ) -> TaskScore:
     """Correctness of every problem's majority answer; `unparseable` counts votes without one."""
     outcomes = [
@@ -262,15 +298,15 @@ def _score_votes(
 
 
 def _score(
-    correct: np.ndarray, unparseable: float, completions: Sequence[Sequence[Completion]]
+    correct: np.ndarray, unparseable: float, completions: Sequence[Sequence[_Roll]]
 ) -> TaskScore:
     flat = [c for group in completions for c in group]
-    cut = [c.finish_reason is FinishReason.LENGTH for c in flat]
+    cut = [c.cut for c in flat]
     return TaskScore(
         correct.mean(1).tolist(),
         avg_at_k(correct).standard_error,
-        decode_tokens=sum(len(c.token_ids) for c in flat),
-        prefill_tokens=sum(len(c.prompt_ids) for c in flat),
+        decode_tokens=sum(c.decode for c in flat),
+        prefill_tokens=sum(c.prefill for c in flat),
         truncated=float(np.mean(cut)) if cut else 0.0,
         unparseable=unparseable,
         samples=correct.shape[1],

@@ -6,27 +6,47 @@ and the model writes again. No verifier, no ranking; a prompt never exceeds the 
 C * tau tokens, however long the population has been thinking (report arXiv 2605.05365). The
 score is the mean correctness of the last population; one answer is its majority.
 
-Special points of the same design: T = 0 is parallel sampling, tau = beta is full RSA, C = 1 lets
-every slot continue from its own tail (the Delethink-like baseline).
+Other methods are points of the same design (`config.rsa.PRESETS`): T = 0 is parallel sampling,
+with self-consistency and best-of-N; tau = beta is full RSA; C = 1 lets every slot continue from
+its own tail (Delethink-like); PaCoRe carries answers through rounds of falling width.
 
-Reading order: `rsa` (the loop), `tails` (what survives a round), `prompts` (how the next round
-sees it), `vote` (one answer from many).
+Reading order: `run` (the loop), `board` (who may start), `rollout` (one of them), `tails` (what
+survives a round), `prompts` (how the next round sees it), `choose` (one answer from many),
+`journal` (how a run survives a kill).
 """
 
+from openzaya.config.rsa import PRESETS, preset
+from openzaya.ttc.check import check
+from openzaya.ttc.choose import Scorer
+from openzaya.ttc.cost import Cost
+from openzaya.ttc.draws import derived_seed
+from openzaya.ttc.journal import Journal, play, read_events
+from openzaya.ttc.population import Candidate, Tokens
 from openzaya.ttc.prompts import aggregation_messages, fixed_phrases
-from openzaya.ttc.rsa import Candidate, Cost, RSAResult, derived_seed, markovian_rsa
+from openzaya.ttc.result import Result, replay
+from openzaya.ttc.run import TailsFrom, reason
 from openzaya.ttc.tails import tail_ids
 from openzaya.ttc.vote import affordable, majority
 
 __all__ = [
+    "PRESETS",
     "Candidate",
     "Cost",
-    "RSAResult",
+    "Journal",
+    "Result",
+    "Scorer",
+    "TailsFrom",
+    "Tokens",
     "affordable",
     "aggregation_messages",
+    "check",
     "derived_seed",
     "fixed_phrases",
     "majority",
-    "markovian_rsa",
+    "play",
+    "preset",
+    "read_events",
+    "reason",
+    "replay",
     "tail_ids",
 ]

@@ -18,8 +18,8 @@ from typing import Any
 from openzaya.config.aggregate import AggregateConfig
 from openzaya.errors import DataError
 from openzaya.run_dir import RunDir
+from openzaya.ttc.draws import derived_seed
 from openzaya.ttc.prompts import aggregation_messages, find_template
-from openzaya.ttc.rsa import derived_seed
 from openzaya.ttc.tails import tail_ids
 from openzaya.types import FinishReason, Message, Request, Sampler, SamplingParams
 

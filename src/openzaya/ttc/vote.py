@@ -5,6 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 
+def tally(votes: Sequence[str | None]) -> dict[str, int]:
+    """Votes of each answer, commonest first; ties: the earliest slot first. None is no answer."""
+    counts: dict[str, int] = {}
+    for vote in votes:
+        if vote is not None:
+            counts[vote] = counts.get(vote, 0) + 1
+    # Dicts and sorts keep order: the earliest of equals stays first.
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
 def majority(
     answers: Sequence[str | None], normalise: Callable[[str], str] = str.strip
 ) -> tuple[str | None, float]:
@@ -12,14 +22,10 @@ def majority(
 
     A missing answer is a vote for nothing: it lowers the agreement and never wins.
     """
-    counts: dict[str, int] = {}
-    for answer in answers:
-        if answer is not None:
-            key = normalise(answer)
-            counts[key] = counts.get(key, 0) + 1
+    counts = tally([None if answer is None else normalise(answer) for answer in answers])
     if not counts:
         return None, 0.0
-    winner = max(counts, key=lambda k: counts[k])  # dicts keep order: the earliest of the largest
+    winner = next(iter(counts))
     return winner, counts[winner] / len(answers)
 
 
