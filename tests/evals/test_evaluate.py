@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from openzaya.config.rsa import RSAConfig
+from openzaya.errors import EngineError, EvalError
 from openzaya.evals.evaluate import EvalResult, final_votes, rsa, single, vote
-from openzaya.ttc import RSAResult
+from openzaya.ttc import Result
 from openzaya.types import (
     Completion,
     FinishReason,
@@ -229,7 +230,7 @@ RSA = {
 
 def run_rsa(
     sampler: Scripted, problems: Mapping[str, list[Problem]], **more: Any
-) -> tuple[EvalResult, dict[str, list[RSAResult]]]:
+) -> tuple[EvalResult, dict[str, list[Result]]]:
     return asyncio.run(rsa(sampler, ENVS, problems, CONFIG, **more))
 
 
@@ -251,9 +252,8 @@ def test_rsa_by_hand() -> None:
 def test_rsa_spends_the_budgets_of_its_rounds() -> None:
     sampler = Scripted(RSA)
     run_rsa(sampler, {"one": [P, Q]})
-    assert [len(b) for b in sampler.batches] == [3] * 6
-    budgets = sorted(b[0].params.max_tokens for b in sampler.batches)
-    assert budgets == [9, 9, 9, 9, 11, 11]
+    budgets = sorted(r.params.max_tokens for r in sampler.requests)
+    assert budgets == [9] * 12 + [11] * 6
     assert len({r.params.seed for r in sampler.requests}) == 18
 
 
@@ -275,6 +275,20 @@ def test_foreign_tails_are_the_neighbours_alone() -> None:
     sampler = Scripted(RSA | {"r": [("1", 2)] * 9})
     run_rsa(sampler, {"one": [P, Q, R]}, foreign_tails=True)
     assert [marks(sampler, letter) for letter in "pqr"] == [{"r"}, {"p"}, {"q"}]
+
+
+@pytest.mark.parametrize("foreign_tails", [False, True])
+def test_a_run_with_gaps_is_no_score(foreign_tails: bool) -> None:
+    """And no hang: a neighbour waits for tails that never come."""
+
+    class Broken(Scripted):
+        async def sample(self, requests: Sequence[Request]) -> list[Completion]:
+            if "<p>" in requests[0].messages[-1].content:
+                raise EngineError("the weights are broken")
+            return await super().sample(requests)
+
+    with pytest.raises(EvalError, match="the weights are broken"):
+        run_rsa(Broken(RSA), {"one": [P, Q]}, foreign_tails=foreign_tails)
 
 
 def test_final_votes_by_hand() -> None:

@@ -58,7 +58,10 @@ if forget:  # negative control: a checkpoint that loses one piece of state
     def lossy(path):
         state = load(path)
         if forget == "buffer":
-            state["buffer"] = []
+            state["prompts"]["buffer"] = []
+        elif forget == "flight":
+            state["flight"]["started"] = state["flight"]["version"] = state["step"] = 0
+            state["flight"]["flying"] = []
         elif forget == "adam":
             for s in state["optimizers"].values():
                 if "exp_avg" in s:
@@ -170,7 +173,7 @@ def test_a_killed_run_ends_like_the_golden_one(
     assert metrics(folder) == metrics(golden)
 
 
-@pytest.mark.parametrize("forget", ["buffer", "adam"])
+@pytest.mark.parametrize("forget", ["buffer", "adam", "flight"])
 def test_each_piece_of_state_matters(
     recipe: Path, golden: Path, killed: Path, tmp_path: Path, forget: str
 ) -> None:

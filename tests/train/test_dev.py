@@ -55,7 +55,7 @@ def test_accuracy_is_that_of_validation_problems(
     sampler = Speller()
     config = small(tmp_path)
     with RunDir.create(tmp_path / "run", config) as run:
-        dev = DevSet(ENVS, DevConfig(problems=5, budget=own), budget=24)
+        dev = DevSet(ENVS, DevConfig(problems=5, budget=own), budget=24, difficulties={})
         assert dev.accuracy(sampler, run, step=3) == 0.5
         (line,) = run.metrics()
     assert line["dev"] == {"spell_backward": 1.0, "running_total": 0.0} and line["step"] == 3

@@ -13,7 +13,9 @@ from openzaya.train.examples import ExampleSource, build_tokenizer, environments
 
 TASKS = {
     "running_total": TaskConfig(environment="running_total"),
-    "spell_backward": TaskConfig(environment="spell_backward"),
+    "spell_backward": TaskConfig(
+        environment="spell_backward", params={"min_word_len": 3, "max_word_len": 10}
+    ),
 }
 
 

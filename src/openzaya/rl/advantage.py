@@ -9,6 +9,22 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from openzaya.config.rl_loss import AdvantageConfig
+
+
+def advantages(
+    config: AdvantageConfig, rewards_PG: Tensor, length_PG: Tensor | None = None
+) -> Tensor:
+    """(P, G) by the configured kind; `length_PG` is what `length_reward` gave (maxrl only).
+
+    A group without contrast in its rewards gets zeros: its lengths alone are no evidence.
+    """
+    if length_PG is not None:
+        assert config.kind == "maxrl"
+        term_PG = with_length_term(rewards_PG, length_PG, config.centre)
+        return _contrast_only(rewards_PG, term_PG)
+    return {"maxrl": maxrl, "grpo": grpo, "dr_grpo": dr_grpo}[config.kind](rewards_PG)
+
 
 def keep_group(rewards_PG: Tensor) -> Tensor:
     """(P,) bool: groups whose rewards differ."""

@@ -1,109 +1,139 @@
-"""The synchronous RL loop (staleness 0): draw prompts, roll out, judge, learn.
+"""The RL loop: generation runs ahead as far as the orchestrator lets it, the trainer learns.
 
-Each step is a pure function of the weights, the tail buffer and (seed, step); all three are in a
-checkpoint, so a killed run continues as if it had not been.
+With `max_staleness` 0 that is the synchronous loop: each step is a pure function of the weights,
+the curriculum, the tail buffer and (seed, step), all of them in a checkpoint, so a killed run ends
+as if it had not been. Otherwise finished rollouts are kept in a journal until a checkpoint holds
+them, and none is drawn twice.
 """
 
 from __future__ import annotations
 
-import asyncio
-import random
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from openzaya.config.rl import RLConfig
-from openzaya.engine import Engine, EngineSampler
-from openzaya.envs import Problems
 from openzaya.model.checkpoint import load_model
 from openzaya.optim.groups import build_optimizers
+from openzaya.rl import finished
 from openzaya.rl.advantage import keep_group, maxrl
+from openzaya.rl.crew import Here, Servers
+from openzaya.rl.generation import Generation
 from openzaya.rl.monitors import is_degenerate, rare_token_fraction
-from openzaya.rl.tails import TailBuffer, TailGroup
+from openzaya.rl.orchestrator import Group, Orchestrator
+from openzaya.rl.prompts import Prompt, Prompts
+from openzaya.rl.rollout import Judged
 from openzaya.rl.trainer import Rollout, accumulate
 from openzaya.run_dir import RunDir
 from openzaya.tokenizer import Tokenizer
 from openzaya.train import checkpoint
 from openzaya.train.dev import DevSet
 from openzaya.train.drive import OnStep, StageResult, drive
-from openzaya.train.examples import environments
-from openzaya.ttc.prompts import aggregation_messages
-from openzaya.ttc.rsa import derived_seed
+from openzaya.train.examples import difficulties, environments
+from openzaya.ttc.draws import derived_seed
 from openzaya.ttc.tails import tail_ids
-from openzaya.types import Completion, FinishReason, Message, Problem, Request, SamplingParams
+from openzaya.types import Completion, FinishReason, Outcome, Request, SamplingParams, ThinkIds
 
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """One group's prompt. depth 0 is the plain problem."""
-
-    task: str
-    index: int
-    problem: Problem
-    messages: tuple[Message, ...]
-    depth: int
+FINISHED_FILE = "finished.jsonl"
 
 
 class RLTrainer:
-    """Policy, sampler on the same weights, optimizer and the buffer of own tails."""
+    """Policy and optimizer here; prompts, samplers and what flies between them in `generation`."""
 
     def __init__(self, config: RLConfig, run: RunDir) -> None:
         self.config, self.run = config, run
         self.envs = environments(config.tasks)
-        self.problems = {name: Problems(env, "train") for name, env in self.envs.items()}
+        levels = difficulties(config.tasks)
         self.saver = checkpoint.Saver(run.path / "checkpoints", config.checkpoint)
         found = checkpoint.latest(self.saver.folder)
         source = found or checkpoint.weights_folder(config.init_from)
         self.tokenizer = Tokenizer.load(source)
+        t = self.tokenizer
+        self.think_ids = ThinkIds(t.think_id, t.end_think_id, t.im_end_id)
         self.model = load_model(source)
         self.optimizers = build_optimizers(self.model, config.optim)
-        self.buffer = TailBuffer(config.tail_buffer)
+        self.prompts = Prompts(config, self.envs, levels)
+        self.orchestrator: Orchestrator[Judged] = Orchestrator(
+            config.asynchrony, config.prompts_per_step, config.group_size,
+            draw=self.prompts.draw, judge=self._contrast, learn=self._learn,
+        )  # fmt: skip
         self.step = self.tokens = 0
         if found:
             checkpoint.verify(found)
-            state = checkpoint.load_state(found)
-            self.step, self.tokens = state["step"], state["tokens"]
-            self.optimizers.load_state_dict(state["optimizers"])
-            self.buffer.load_state_dict(state["buffer"])
-        self.dev = DevSet(self.envs, config.dev, config.think.budget)
+            self._restore(checkpoint.load_state(found))
+        self.dev = DevSet(self.envs, config.dev, config.think.budget, levels)
         run.rewind(self.step)
-        self.engine = Engine(self.model, self.tokenizer.im_end_id, version=self.step)
-        self.sampler = EngineSampler(self.engine, self.tokenizer)
+        remote = config.samplers.processes or config.samplers.urls
+        crew = (
+            Servers(config.samplers, self.model, self.tokenizer, run.path / "published")
+            if remote
+            else Here(self.model, self.tokenizer, self.step)
+        )
+        self.finished = None
+        if config.asynchrony.max_staleness:
+            for group, prompt, slot, rollout in finished.read(run.path / FINISHED_FILE):
+                self.orchestrator.restore(group, prompt, slot, rollout)
+            self.orchestrator.restored(lambda rollout: rollout.oldest)
+            self.finished = finished.Finished(run.path / FINISHED_FILE)
+        self.generation = Generation(
+            self.orchestrator, crew, self._request, self._judge,
+            keep=self.finished.add if self.finished is not None else None,
+        )  # fmt: skip
+        self.generation.begin()
 
     def save(self) -> str:
+        return self.generation.do(self._save())
+
+    async def _save(self) -> str:
+        """In generation's thread: nothing ends meanwhile."""
+        flight = self.orchestrator.state_dict()
+        for group in (*flight["flying"], *flight["ready"]):
+            group["prompt"] = group["prompt"].plain()
+            group["rollouts"] = {slot: r.plain() for slot, r in group["rollouts"].items()}
         state = {
             "tokens": self.tokens,
             "optimizers": self.optimizers.state_dict(),
-            "buffer": self.buffer.state_dict(),
+            "prompts": self.prompts.state_dict(),
+            "flight": flight,
         }
-        return str(self.saver.save(self.step, self.model, self.tokenizer, state))
+        folder = str(self.saver.save(self.step, self.model, self.tokenizer, state))
+        if self.finished is not None:
+            self.saver.wait()
+            self.finished.clear()
+        return folder
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.step, self.tokens = state["step"], state["tokens"]
+        self.optimizers.load_state_dict(state["optimizers"])
+        self.prompts.load_state_dict(state["prompts"])
+        flight = state["flight"]
+        for group in (*flight["flying"], *flight["ready"]):
+            group["prompt"] = Prompt.of(group["prompt"])
+            group["rollouts"] = {slot: Judged.of(r) for slot, r in group["rollouts"].items()}
+        self.orchestrator.load_state_dict(flight)
 
     @property
     def total(self) -> int:
         return self.config.steps
 
     def close(self) -> None:
+        self.generation.close()
         self.saver.wait()
+        if self.finished is not None:
+            self.finished.close()
 
     def train_step(self) -> None:
-        config, started = self.config, time.perf_counter()
-        rng = random.Random(f"rl:{config.seed}:{self.step}")
-        prompts = [self._prompt(rng) for _ in range(config.prompts_per_step)]
-        groups = self._roll_out(prompts)
-        rewards_PG = torch.tensor(
-            [[self._reward(p, c) for c in group] for p, group in zip(prompts, groups, strict=True)]
-        )
-        learnt = [
-            self._weigh(group, reward_G) for group, reward_G in zip(groups, rewards_PG, strict=True)
-        ]
+        config, started, waited = self.config, time.perf_counter(), self.generation.waited
+        groups = self.generation.batch()
+        ages = [self.orchestrator.staleness(g) for g in groups]
+        learnt = [self._weigh(group) for group in groups]
         rollouts = [rollout for group in learnt for rollout in group]
         stats, counts_LE = accumulate(
             self.model,
             rollouts,
-            total_rollouts=rewards_PG.numel(),
+            total_rollouts=config.prompts_per_step * config.group_size,
             horizon=config.think.budget,
             delta=config.delta,
             ratio_cap=config.ratio_cap,
@@ -111,108 +141,113 @@ class RLTrainer:
         )
         norm = self.optimizers.step(1.0, counts_LE) if rollouts else 0.0
         self.step += 1
-        self.engine.load(self.model, self.step)
-        for prompt, group in zip(prompts, groups, strict=True):
-            self._remember(prompt, group)
-        generated = [c for group in groups for c in group]
-        self.tokens += sum(len(c.token_ids) for c in generated)
+        self.generation.stepped()
+        self._log(groups, ages, sum(map(bool, learnt)), started, waited, norm, stats.metrics())
+
+    def _log(
+        self, groups: list[Group[Judged]], ages: list[int], kept: int, started: float,
+        waited: float, norm: float, stats: dict[str, float],
+    ) -> None:  # fmt: skip
+        made = [r for g in groups for r in _in_order(g)]
+        drawn = [r.completion for r in made]
+        rewards_PG = np.array([[r.reward for r in _in_order(g)] for g in groups])
+        prompts = [g.prompt for g in groups]
+        self.tokens += sum(len(c.token_ids) for c in drawn)
+        outcomes = [r.score.outcome for r in made]
+        dropped = self.orchestrator.dropped
         self.run.log(
             self.step,
-            reward=rewards_PG.mean().item(),
+            reward=float(rewards_PG.mean()),
             reward_by_task=_mean_by([p.task for p in prompts], rewards_PG),
             reward_by_depth=_mean_by([str(p.depth) for p in prompts], rewards_PG),
-            groups=len(prompts),
-            kept_groups=sum(map(bool, learnt)),
-            dropped_all_wrong=int((rewards_PG.amax(1) == 0).sum()),
-            dropped_all_right=int((rewards_PG.amin(1) == 1).sum()),
-            response_tokens=sum(len(c.token_ids) for c in generated) / len(generated),
-            truncated=sum(c.finish_reason is FinishReason.LENGTH for c in generated)
-            / len(generated),
+            outcomes={str(o): outcomes.count(o) for o in Outcome if o in outcomes},
+            groups=len(groups),
+            kept_groups=kept,
+            dropped_all_wrong=int((rewards_PG.max(1) == 0).sum()),
+            dropped_all_right=int((rewards_PG.min(1) == 1).sum()),
+            dropped={reason: n for reason, n in sorted(dropped.items())},
+            staleness=[ages.count(age) for age in range(max(ages) + 1)],
+            difficulty=self.prompts.curriculum.difficulties(),
+            response_tokens=sum(len(c.token_ids) for c in drawn) / len(drawn),
+            truncated=sum(c.finish_reason is FinishReason.LENGTH for c in drawn) / len(drawn),
             rare_tokens=rare_token_fraction(
-                np.concatenate([c.token_ids for c in generated]), self.tokenizer.vocab_size, top=0.1
+                np.concatenate([c.token_ids for c in drawn]), self.tokenizer.vocab_size, top=0.1
             ),
             tokens=self.tokens,
             grad_norm=norm,
+            waited_seconds=self.generation.waited - waited,
             seconds=time.perf_counter() - started,
-            **stats.metrics(),
+            **stats,
         )
 
-    def _reward(self, prompt: Prompt, completion: Completion) -> float:
-        """1 for a right answer, unless the rollout is a loop (report, stability monitors)."""
-        right = self.envs[prompt.task].score(prompt.problem, completion.answer).correct
-        return float(right and not is_degenerate(completion.token_ids))
+    def _request(self, group: Group[Judged], slot: int) -> Request:
+        params = SamplingParams(
+            self.config.think.budget, seed=derived_seed(self.config.seed, group.id, slot)
+        )
+        return Request(self.prompts.messages(group.prompt), params, return_experts=True)
 
-    def _weigh(self, group: list[Completion], reward_G: torch.Tensor) -> list[Rollout]:
-        """The rollouts of one group that say something, with their advantages."""
-        skip_cut = self.config.overlong_filter
-        counted = [
-            i
-            for i, c in enumerate(group)
-            if not (skip_cut and c.finish_reason is FinishReason.LENGTH)
+    def _judge(self, group: Group[Judged], completion: Completion) -> Judged:
+        """1 for a right answer, unless the rollout is a loop (report, stability monitors)."""
+        problem = self.prompts.problem(group.prompt)
+        score = self.envs[group.prompt.task].score(problem, completion.answer)
+        sound = score.correct and not is_degenerate(completion.token_ids)
+        return Judged(completion, score, float(sound))
+
+    def _counted(self, group: Group[Judged]) -> list[Judged]:
+        """Its rollouts that are evidence: a verifier that failed says nothing of them, and the
+        overlong filter leaves out what the budget cut."""
+        return [
+            r
+            for r in _in_order(group)
+            if r.score.outcome is not Outcome.VERIFIER_ERROR
+            and not (
+                self.config.overlong_filter and r.completion.finish_reason is FinishReason.LENGTH
+            )
         ]
-        reward_1G = reward_G[None, counted]
+
+    def _contrast(self, group: Group[Judged]) -> str | None:
+        rewards = {r.reward for r in self._counted(group)}
+        return None if len(rewards) > 1 else "no contrast"
+
+    def _weigh(self, group: Group[Judged]) -> list[Rollout]:
+        """The rollouts of one group that say something, with their advantages."""
+        counted = self._counted(group)
+        reward_1G = torch.tensor([[r.reward for r in counted]])
         if not counted or not keep_group(reward_1G)[0]:
             return []
         advantage = maxrl(reward_1G)[0].tolist()
-        return [Rollout(group[i], a) for i, a in zip(counted, advantage, strict=True)]
+        return [Rollout(r.completion, a) for r, a in zip(counted, advantage, strict=True)]
 
-    def _prompt(self, rng: random.Random) -> Prompt:
-        """A fresh problem, or an aggregation of the model's own earlier tails."""
-        config = self.config
-        group = self.buffer.draw(rng) if rng.random() < config.aggregation_share else None
-        if group is None:
-            weights = [task.weight for task in config.tasks.values()]
-            task = rng.choices(list(config.tasks), weights)[0]
-            index = rng.getrandbits(40)
-            problem = self.problems[task].draw(index)
-            return Prompt(task, index, problem, (Message("user", problem.prompt),), 0)
-        problem = self.problems[group.task].draw(group.index)
-        tails = rng.sample(group.tails, min(config.think.candidates, len(group.tails)))
-        user = (Message("user", problem.prompt),)
-        messages = aggregation_messages(user, tails, config.think.template)
-        return Prompt(group.task, group.index, problem, messages, group.depth + 1)
-
-    def _roll_out(self, prompts: list[Prompt]) -> list[list[Completion]]:
-        size = self.config.group_size
-        requests = [
-            Request(
-                prompt.messages,
-                SamplingParams(
-                    self.config.think.budget, seed=derived_seed(self.config.seed, self.step, i, j)
-                ),
-                return_experts=True,
-            )
-            for i, prompt in enumerate(prompts)
-            for j in range(size)
-        ]
-        done = asyncio.run(self.sampler.sample(requests))
-        return [done[i : i + size] for i in range(0, len(done), size)]
-
-    def _remember(self, prompt: Prompt, group: list[Completion]) -> None:
-        if prompt.depth >= self.config.max_depth:
-            return
-        think = self.config.think
-        tails = tuple(
-            self.tokenizer.decode(tail_ids(c, think.tail, think.tail_scope, self.sampler.think_ids))
-            for c in group
-        )
-        self.buffer.add(TailGroup(prompt.task, prompt.index, tails, prompt.depth))
+    def _learn(self, group: Group[Judged]) -> None:
+        think, made = self.config.think, _in_order(group)
+        cut = [tail_ids(r.completion, think.tail, think.tail_scope, self.think_ids) for r in made]
+        tails = [self.tokenizer.decode(ids) for ids in cut]
+        self.prompts.learn(group.prompt, [r.reward for r in made], tails)
 
     def evaluate(self) -> float:
-        return self.dev.accuracy(self.sampler, self.run, self.step)
+        """By the weights that the samplers have."""
+        measuring = self.dev.measure(self.generation.crew.sampler, self.run, self.step)
+        return self.generation.do(measuring)
 
     def facts(self) -> dict[str, Any]:
         return {}
 
 
-def _mean_by(keys: list[str], rewards_PG: torch.Tensor) -> dict[str, float]:
-    means = {}
-    for key in sorted(set(keys)):
-        rows = [i for i, k in enumerate(keys) if k == key]
-        means[key] = rewards_PG[rows].mean().item()
-    return means
+def _in_order(group: Group[Judged]) -> list[Judged]:
+    return [group.rollouts[slot] for slot in range(group.size)]
+
+
+def _mean_by(keys: list[str], rewards_PG: np.ndarray) -> dict[str, float]:
+    return {
+        key: float(rewards_PG[[i for i, k in enumerate(keys) if k == key]].mean())
+        for key in sorted(set(keys))
+    }
 
 
 def reinforce(config: RLConfig, run: RunDir, on_step: OnStep | None = None) -> StageResult:
     """Run or continue RL in its folder."""
-    return drive(RLTrainer(config, run), on_step)
+    trainer = RLTrainer(config, run)
+    try:
+        return drive(trainer, on_step)
+    finally:
+        trainer.close()

@@ -1,14 +1,18 @@
-"""The token loss of the RL cascade: masked policy gradient, summed over the global batch.
+"""The report's token loss, and how token losses add up to the loss of a batch.
 
-Vectors are (N,): the generated tokens of any number of rollouts, end to end. `behaviour_logp_N` is
-what the engine stored while sampling, never recomputed, so weight and mask stay right for tokens
-of any age.
+Vectors are (N,): the generated tokens of any number of whole rollouts, end to end.
+`behaviour_logp_N` is what the engine stored while sampling, never recomputed, so weight and mask
+stay right for tokens of any age. Other losses: `rl.losses`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+
+from openzaya.config.rl_loss import Aggregation
 
 
 @torch.no_grad()
@@ -46,12 +50,31 @@ def policy_loss(
     return torch.where(keep_N, weight_N * logp_N, 0.0)
 
 
-def sum_per_rollout_mean(loss_N: Tensor, num_rollouts: int, horizon: int) -> Tensor:
-    """Scalar: token losses summed within each rollout, averaged over rollouts, over `horizon`.
+def token_weights(
+    lengths: Sequence[int],
+    aggregation: Aggregation,
+    *,
+    total_rollouts: int,
+    total_tokens: int,
+    horizon: int,
+) -> Tensor:
+    """(N,) what a token's loss counts in the batch's: the loss is sum of weight * token loss.
 
-    Dr. GRPO's aggregation (arXiv 2503.20783): no division by a rollout's own length. Because
-    `num_rollouts` counts the GLOBAL batch and `horizon` is a constant (longest response, tokens),
-    micro-batches of any cut add up to the whole, and rollout borders need not be known.
+        rollout_sum    1 / (R * H)      sum in a rollout, mean over rollouts, over a constant
+                                        (report: SMTSN; Dr. GRPO, arXiv 2503.20783)
+        token_mean     1 / sum |y_i|    mean over all tokens (DAPO, arXiv 2503.14476)
+        rollout_mean   1 / (R * |y_i|)  mean in a rollout, mean over rollouts (GRPO)
+
+    `lengths` are those of the rollouts at hand; R = `total_rollouts` and sum |y_i| =
+    `total_tokens` count the GLOBAL batch and H = `horizon` is a constant, so micro-batches and
+    ranks of any cut add up to the whole.
     """
-    assert num_rollouts > 0 and horizon > 0
-    return loss_N.sum() / (num_rollouts * horizon)
+    assert total_rollouts > 0 and total_tokens > 0 and horizon > 0
+    length_R = torch.as_tensor(lengths, dtype=torch.float64)
+    if aggregation == "rollout_sum":
+        weight_R = torch.full_like(length_R, 1 / (total_rollouts * horizon))
+    elif aggregation == "token_mean":
+        weight_R = torch.full_like(length_R, 1 / total_tokens)
+    else:
+        weight_R = 1 / (total_rollouts * length_R)
+    return weight_R.repeat_interleave(length_R.long()).float()

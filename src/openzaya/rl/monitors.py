@@ -1,4 +1,5 @@
 """What to watch while RL runs: degenerate text, and distance between engine and trainer.
+What a whole step's groups look like: `rl.step_metrics`.
 
 The compressibility canary also acts: `is_degenerate` rollouts lose their task reward before
 advantages are formed (report arXiv 2605.05365, stability monitors). All else is only logged.
@@ -6,6 +7,7 @@ advantages are formed (report arXiv 2605.05365, stability monitors). All else is
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -62,16 +64,41 @@ def rare_token_fraction(
     return float((ids_T >= vocab_size * (1 - top)).mean())
 
 
+GIBBERISH_ABOVE = 100_000
+"""prime-rl's threshold, made for vocabularies of 150,000 and more."""
+
+
+def is_gibberish(
+    token_ids: np.ndarray | Sequence[int],
+    logprobs: np.ndarray | Sequence[float],
+    vocab_size: int,
+    above: int = GIBBERISH_ABOVE,
+) -> bool:
+    """True if any token is rare, id > `above`, and was drawn by accident: its log-probability is
+    below -log(V) - 2, more than e^2 times less likely than under a uniform draw (Intellect-3's
+    heuristic, in the report a monitor only)."""
+    unlikely_T = np.asarray(logprobs) < -math.log(vocab_size) - 2
+    return bool((unlikely_T & (np.asarray(token_ids) > above)).any())
+
+
 @dataclass(frozen=True, slots=True)
 class Mismatch:
     """How far trainer (pi) and engine (mu) disagree on the tokens that the engine drew."""
 
     kl: float
-    """KL(mu || pi) in nats per token, from samples: mean of pi/mu - 1 - log(pi/mu), never < 0."""
+    """KL(mu || pi) in nats per token, from samples (`sampled_kl`)."""
     pearson: float
     """Correlation of the two probabilities; nan when either is constant."""
     max_logp_gap: float
     """Largest |log pi - log mu|."""
+
+
+@torch.no_grad()
+def sampled_kl(logp_N: Tensor, behaviour_logp_N: Tensor) -> float:
+    """KL(mu || pi) in nats per token from tokens that mu drew: the mean of pi/mu - 1 - log(pi/mu),
+    unbiased, and no term of it is negative (Schulman's k3)."""
+    gap_N = logp_N.double() - behaviour_logp_N.double()
+    return (gap_N.expm1() - gap_N).mean().item()
 
 
 @torch.no_grad()
@@ -81,7 +108,7 @@ def mismatch(logp_N: Tensor, behaviour_logp_N: Tensor) -> Mismatch:
     gap_N = logp_N - behaviour_logp_N
     both_2N = torch.stack([logp_N.exp(), behaviour_logp_N.exp()])
     return Mismatch(
-        kl=(gap_N.expm1() - gap_N).mean().item(),
+        kl=sampled_kl(logp_N, behaviour_logp_N),
         pearson=torch.corrcoef(both_2N)[0, 1].item(),
         max_logp_gap=gap_N.abs().max().item(),
     )

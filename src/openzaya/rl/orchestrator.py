@@ -87,6 +87,30 @@ class Orchestrator(Generic[R]):
         in_time = (self.serving + self.config.max_staleness + 1 - self.version) * self.P
         return max(0, in_time - self.alive)
 
+    def restore(self, group_id: int, prompt: Any, slot: int, rollout: R) -> None:
+        """A rollout that had ended after the state that was loaded was stored. Its group may have
+        been started, or trained on, since then; the trainer knows nothing of that any more, so the
+        tokens count as its present version's at most."""
+        while self.started <= group_id:
+            missing = Group[R](self.started, None, self.G)
+            self.flying[missing.id] = missing
+            self.started += 1
+        if (group := self.flying.get(group_id)) is not None:
+            group.prompt = prompt
+            group.rollouts[slot] = rollout
+
+    def restored(self, oldest: Callable[[R], int]) -> None:
+        """After the last `restore`: groups that are whole are ready, however many they are."""
+        for group in list(self.flying.values()):
+            if group.prompt is None:
+                group.prompt = self._draw(group.id)
+            if group.rollouts:
+                group.oldest = min(self.version, *map(oldest, group.rollouts.values()))
+            if not group.missing:
+                del self.flying[group.id]
+                group.finished, self._finished = self._finished, self._finished + 1
+                self.ready.append(group)
+
     def start(self) -> Group[R] | None:
         """A new group to generate; None where it could not be trained in time."""
         if not self.room:

@@ -16,6 +16,7 @@ class TailGroup:
     index: int
     tails: tuple[str, ...]
     depth: int
+    difficulty: int = 0
 
 
 class TailBuffer:
@@ -31,9 +32,9 @@ class TailBuffer:
         return rng.choice(self.groups) if self.groups else None
 
     def state_dict(self) -> list[list[Any]]:
-        return [[g.task, g.index, list(g.tails), g.depth] for g in self.groups]
+        return [[g.task, g.index, list(g.tails), g.depth, g.difficulty] for g in self.groups]
 
     def load_state_dict(self, state: list[list[Any]]) -> None:
         self.groups.clear()
-        for task, index, tails, depth in state:
-            self.groups.append(TailGroup(task, index, tuple(tails), depth))
+        for task, index, tails, *rest in state:
+            self.groups.append(TailGroup(task, index, tuple(tails), *rest))

@@ -4,29 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 from openzaya.config.train import DevConfig
-from openzaya.envs import Problems, WorkedEnvironment
+from openzaya.envs import Problems
 from openzaya.evals.evaluate import single
 from openzaya.run_dir import RunDir
-from openzaya.types import Sampler
+from openzaya.types import Environment, Sampler
 
 
 class DevSet:
-    """The first `config.problems` validation problems of every task; `budget` is beta."""
+    """The first `config.problems` validation problems of every task; `budget` is beta.
 
-    def __init__(self, envs: dict[str, WorkedEnvironment], config: DevConfig, budget: int) -> None:
+    `difficulties` are the tasks' (0 where it names none); they stay, whatever a curriculum does.
+    """
+
+    def __init__(
+        self,
+        envs: Mapping[str, Environment],
+        config: DevConfig,
+        budget: int,
+        difficulties: Mapping[str, int],
+    ) -> None:
         self.envs, self.budget = envs, config.budget or budget
         self.problems = {
-            name: Problems(env, "dev").distinct(config.problems) for name, env in envs.items()
+            name: Problems(env, "dev", difficulties.get(name, 0)).distinct(config.problems)
+            for name, env in envs.items()
         }
 
     def accuracy(self, sampler: Sampler, run: RunDir, step: int) -> float:
         """Mean over tasks of one sampled rollout each, within the budget, logged under `step`."""
+        return asyncio.run(self.measure(sampler, run, step))
+
+    async def measure(self, sampler: Sampler, run: RunDir, step: int) -> float:
+        """The same, in an event loop that runs."""
         started = time.perf_counter()
-        result = asyncio.run(
-            single(sampler, self.envs, self.problems, budget=self.budget, seed=step)
-        )
+        result = await single(sampler, self.envs, self.problems, budget=self.budget, seed=step)
         accuracy = result.overall.accuracy
         by_task = {name: score.accuracy for name, score in result.tasks.items()}
         seconds = time.perf_counter() - started

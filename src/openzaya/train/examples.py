@@ -7,6 +7,7 @@ have seen, and nothing about data is stored in a checkpoint.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -16,21 +17,31 @@ from openzaya.data.batch import Batch
 from openzaya.data.example import encode_conversation
 from openzaya.data.packing import pack_best_fit
 from openzaya.data.trimming import TrimReport, trim_conversation
-from openzaya.envs import Problems, WorkedEnvironment, build
+from openzaya.envs import Problems, WorkedEnvironment, admitted, build, worked
 from openzaya.tokenizer import Tokenizer, build_phrase_tokenizer
 from openzaya.ttc.prompts import aggregation_messages, fixed_phrases
-from openzaya.types import Message, Problem
+from openzaya.types import Environment, Message, Problem
 
 _ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz+-=. \n"
 _PHRASE_SAMPLES = 64
 
 
-def environments(tasks: dict[str, TaskConfig]) -> dict[str, WorkedEnvironment]:
+def environments(tasks: Mapping[str, TaskConfig]) -> dict[str, Environment]:
     """The environments of a recipe, by the name the recipe gives them."""
-    return {name: build(task.environment, task.params) for name, task in tasks.items()}
+    envs = {}
+    for name, task in tasks.items():
+        envs[name] = build(task.environment, task.params)
+        if not task.admit_anyway:
+            admitted(envs[name])
+    return envs
 
 
-def build_tokenizer(envs: dict[str, WorkedEnvironment], think: ThinkConfig) -> Tokenizer:
+def difficulties(tasks: Mapping[str, TaskConfig]) -> dict[str, int]:
+    """Where the problems of every task start."""
+    return {name: task.difficulty for name, task in tasks.items()}
+
+
+def build_tokenizer(envs: Mapping[str, Environment], think: ThinkConfig) -> Tokenizer:
     """Characters plus one token per constant phrase of a prompt, seen on training problems."""
     prompts = {
         name: [Problems(env, "train").draw(i).prompt for i in range(_PHRASE_SAMPLES)]
@@ -48,7 +59,7 @@ class ExampleSource:
     def __init__(
         self,
         tasks: dict[str, TaskConfig],
-        envs: dict[str, WorkedEnvironment],
+        envs: Mapping[str, Environment],
         tokenizer: Tokenizer,
         examples: ExamplesConfig,
         think: ThinkConfig,
@@ -56,7 +67,10 @@ class ExampleSource:
     ) -> None:
         self.names = list(tasks)
         self.weights = [task.weight for task in tasks.values()]
-        self.problems = {name: Problems(env, "train") for name, env in envs.items()}
+        self.problems = {
+            name: Problems(worked(env), "train", tasks[name].difficulty)
+            for name, env in envs.items()
+        }
         self.tokenizer = tokenizer
         self.config, self.think, self.seed = examples, think, seed
         self.trimmed = TrimReport()
@@ -94,7 +108,7 @@ class ExampleSource:
         return (*prompt, problems.env.resume(problem, written))
 
     def _tails(
-        self, problems: Problems, problem: Problem, rng: random.Random
+        self, problems: Problems[WorkedEnvironment], problem: Problem, rng: random.Random
     ) -> tuple[list[str], int]:
         """Synthetic tails, and how far the furthest right one got (characters of reasoning).
 

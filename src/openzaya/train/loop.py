@@ -31,7 +31,7 @@ from openzaya.tokenizer import Tokenizer
 from openzaya.train import checkpoint
 from openzaya.train.dev import DevSet
 from openzaya.train.drive import OnStep, StageResult, drive
-from openzaya.train.examples import ExampleSource, build_tokenizer, environments
+from openzaya.train.examples import ExampleSource, build_tokenizer, difficulties, environments
 from openzaya.train.loss import Stream, expert_counts, next_token_loss
 from openzaya.train.sinks import attach_tracker
 from openzaya.train.speed import product_rate
@@ -63,7 +63,9 @@ class Trainer:
         self.source = self.corpus or ExampleSource(
             config.tasks, self.envs, self.tokenizer, config.examples, config.think, config.seed
         )
-        self.dev = DevSet(self.envs, config.dev, config.think.budget)
+        self.dev = DevSet(
+            self.envs, config.dev, config.think.budget, difficulties(config.tasks)
+        )
         if self.corpus is not None:
             run.write_json("data.json", self.corpus.manifest)
         self._check_shares()
