@@ -1,7 +1,17 @@
-"""Problems with verifiers: reasoning-gym's, and our own. `build` makes one by name."""
+"""Problems with verifiers, from several sources. `build` makes an environment by name."""
 
 from openzaya.envs.base import WorkedEnvironment
-from openzaya.envs.registry import NAMES, build
+from openzaya.envs.gate import admitted
+from openzaya.envs.registry import build, names, worked, worked_names
 from openzaya.envs.splits import SPLITS, Problems
 
-__all__ = ["NAMES", "SPLITS", "Problems", "WorkedEnvironment", "build"]
+__all__ = [
+    "SPLITS",
+    "Problems",
+    "WorkedEnvironment",
+    "admitted",
+    "build",
+    "names",
+    "worked",
+    "worked_names",
+]

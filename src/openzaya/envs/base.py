@@ -1,14 +1,15 @@
-"""What an environment must add to be trained on from scratch: solutions and honest mistakes."""
+"""What environments are made of, and what they must add to be trained on from scratch."""
 
 from __future__ import annotations
 
 import hashlib
 import random
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from openzaya.types import Environment, Message, Problem
 
 
+@runtime_checkable
 class WorkedEnvironment(Environment, Protocol):
     """An environment whose problems come with a step-by-step solver.
 
@@ -34,4 +35,4 @@ class WorkedEnvironment(Environment, Protocol):
 
 def fingerprint(prompt: str) -> str:
     """16 hex digits of the prompt: equal prompts are one problem, whichever seed made them."""
-    return hashlib.blake2b(prompt.encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(prompt.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()

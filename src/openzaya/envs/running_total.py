@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 import string
 
+from openzaya.answers import final_answer
 from openzaya.envs.base import fingerprint
 from openzaya.errors import EnvError
 from openzaya.types import Message, Outcome, Problem, Score
@@ -17,33 +18,50 @@ _HEAD = "Add these numbers modulo one hundred and write the total after each let
 
 
 class RunningTotal:
-    """`min_steps` .. `max_steps` numbers from 1 to 9, each with its letter: at most 26."""
+    """`min_steps` .. `max_steps` numbers from 1 to 9, each with its letter: at most 26.
+
+    Without them there are 12 to 20 steps at difficulty 0, and one more with every further one.
+    """
 
     name = "running_total"
     family = "arithmetic"
     source = "openzaya"
     licence = "Apache-2.0"
+    version = "1"
+    max_difficulty = 14
 
-    def __init__(self, min_steps: int = 12, max_steps: int = 20) -> None:
-        if not 1 <= min_steps <= max_steps <= 26:
+    def __init__(self, min_steps: int | None = None, max_steps: int | None = None) -> None:
+        self.min_steps, self.max_steps = min_steps, max_steps
+        low, high = self._steps(0)
+        if not 1 <= low <= high <= 26:
             raise EnvError(
-                f"running_total: 1 <= min_steps {min_steps} <= max_steps {max_steps} <= 26 fails",
+                f"running_total: 1 <= min_steps {low} <= max_steps {high} <= 26 fails",
                 "steps are lettered a to z",
             )
-        self.min_steps, self.max_steps = min_steps, max_steps
 
-    def generate(self, seed: int) -> Problem:
+    def _steps(self, difficulty: int) -> tuple[int, int]:
+        low, high = min(12 + difficulty, 26), min(20 + difficulty, 26)
+        if self.max_steps is not None:
+            low, high = min(low, self.max_steps), self.max_steps
+        if self.min_steps is not None:
+            low = self.min_steps
+            high = max(low, high) if self.max_steps is None else high
+        return low, high
+
+    def generate(self, seed: int, difficulty: int = 0) -> Problem:
         rng = random.Random(f"running_total:{seed}")
-        steps = rng.randint(self.min_steps, self.max_steps)
+        steps = rng.randint(*self._steps(difficulty))
         numbers = [rng.randint(1, 9) for _ in range(steps)]
         lettered = zip(numbers, string.ascii_lowercase, strict=False)
         prompt = f"{_HEAD} {''.join(f'{number}{letter}' for number, letter in lettered)}"
-        return Problem(self.name, seed, prompt, {"numbers": numbers}, fingerprint(prompt))
+        private = {"numbers": numbers}
+        return Problem(self.name, seed, prompt, private, fingerprint(prompt), difficulty)
 
     def score(self, problem: Problem, answer: str | None) -> Score:
         if answer is None or not answer:
-            return Score(0.0, Outcome.UNPARSEABLE)
-        right = answer == f"{sum(problem.private['numbers']) % 100:02d}"
+            return Score(0.0, Outcome.UNPARSEABLE, False, "no answer")
+        said, marked = final_answer(answer)
+        right = (said if marked else answer) == f"{sum(problem.private['numbers']) % 100:02d}"
         return Score(float(right), Outcome.CORRECT if right else Outcome.WRONG)
 
     def oracle(self, problem: Problem) -> Message:

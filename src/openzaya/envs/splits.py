@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Generic, Literal, TypeVar, get_args
 
-from openzaya.envs.base import WorkedEnvironment
 from openzaya.errors import EnvError
-from openzaya.types import Problem
+from openzaya.types import Environment, Problem
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+E = TypeVar("E", bound=Environment, covariant=True)
 
 
 def split_of(fingerprint: str) -> Split:
@@ -19,17 +19,19 @@ def split_of(fingerprint: str) -> Split:
     return "test" if bucket < 2 else "dev" if bucket < 4 else "train"
 
 
-class Problems:
+class Problems(Generic[E]):
     """The problems of one environment that belong to one split."""
 
-    def __init__(self, env: WorkedEnvironment, split: Split) -> None:
+    def __init__(self, env: E, split: Split, difficulty: int = 0) -> None:
         self.env = env
         self.split = split
+        self.difficulty = difficulty
 
-    def draw(self, index: int) -> Problem:
+    def draw(self, index: int, difficulty: int | None = None) -> Problem:
         """Problem number `index`, a pure function; different indices may repeat a problem."""
+        level = self.difficulty if difficulty is None else difficulty
         for attempt in range(1000):
-            problem = self.env.generate(index * 1000 + attempt)
+            problem = self.env.generate(index * 1000 + attempt, level)
             if split_of(problem.fingerprint) == self.split:
                 return problem
         raise EnvError(

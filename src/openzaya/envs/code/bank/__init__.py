@@ -1,0 +1,1 @@
+"""Programming problems of our own, one file each."""
