@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -50,6 +51,30 @@ def request(text: str, seed: int, max_tokens: int = 9, experts: bool = False) ->
 
 CALLERS = [[request(f"{c}+{i}", 10 * c + i, 4 + i) for i in range(c)] for c in (1, 4, 0, 2)]
 """Four callers with different numbers of requests, one with none."""
+
+
+def test_callers_with_equal_prompts_share_a_prefill(sampler: EngineSampler) -> None:
+    """As rollouts of one question do, each asked for by itself."""
+    question = "1+1+1+1+1+1+1+1+1+1"
+    apart = [[request(question, seed)] for seed in range(3)]
+    done = asyncio.run(together(sampler, apart))
+    length = len(done[0][0].prompt_ids)
+    assert sorted(c.cached_tokens for (c,) in done) == [0, length, length]
+    other = [[request(f"{question}+{seed}", seed)] for seed in range(3)]
+    assert {c.cached_tokens for (c,) in asyncio.run(together(sampler, other))} == {0}
+
+
+def test_a_caller_that_leaves_takes_no_other_with_it(sampler: EngineSampler) -> None:
+    async def go() -> list[Completion]:
+        tasks = [asyncio.ensure_future(sampler.sample([request("1+1", s, 20)])) for s in range(3)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        tasks[2].cancel()
+        return await tasks[1]
+
+    alone = asyncio.run(sampler.sample([request("1+1", 1, 20)]))
+    (left,) = asyncio.run(go())
+    assert left.token_ids.tolist() == alone[0].token_ids.tolist()
 
 
 async def together(sampler: EngineSampler, callers: list[list[Request]]) -> list[list[Completion]]:
@@ -193,3 +218,23 @@ def test_the_thinking_budget_is_kept(sampler: EngineSampler) -> None:
     spot = c.token_ids.tolist().index(close)
     if spot == 5:
         assert c.logprobs[5] == 0.0, "it was not drawn, but written"
+
+
+def test_listeners_hear_the_text_as_it_comes(sampler: EngineSampler) -> None:
+    """Pieces in several parts, together reasoning and answer; the tokens are no others."""
+    heard: dict[int, list[str]] = {i: [] for i in range(6)}
+    asked = [request("1", i, 30) for i in range(6)]
+    silent = sampler.run(asked)
+    told = sampler.run([replace(r, on_text=heard[i].append) for i, r in enumerate(asked)])
+    assert [plain(c) for c in told] == [plain(c) for c in silent]
+    for c, pieces in zip(told, heard.values(), strict=True):
+        ids = [i for i in c.token_ids.tolist() if i != sampler.tokenizer.end_think_id]
+        assert "".join(pieces) == sampler.tokenizer.decode(ids)
+    assert max(map(len, heard.values())) > 1
+
+
+def test_what_the_prefix_cache_spared_is_told(sampler: EngineSampler) -> None:
+    first = sampler.run([request("1+" * 20, 0)])[0]
+    again = sampler.run([request("1+" * 20, 1)])[0]
+    assert first.cached_tokens == 0 < again.cached_tokens < len(again.prompt_ids)
+    assert sampler.context_length == POSITIONS

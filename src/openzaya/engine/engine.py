@@ -27,7 +27,7 @@ CACHE_SHARE = 1 / 8
 class Engine:
     """Generates on one model in this process. `version` is stamped on what it draws.
 
-    Not for several threads: `EngineLoop` runs one in the background. A sequence's tokens depend on
+    Not for several threads: `AsyncEngine` runs one in the background. A sequence's tokens depend on
     its prompt, parameters and the weights alone; on a CPU with kernels, so do their
     log-probabilities, to the bit, whatever was batched, cut, forked, preempted or found in the
     prefix cache.
@@ -167,6 +167,8 @@ class Engine:
             scheduler.start_decoding(s)
             family = [s]
             for child in s.siblings:
+                if child.finish is not None:  # cancelled meanwhile
+                    continue
                 copy = scheduler.fork(s, child)
                 if copy is not None:
                     self.runner.fork(s.slot, child.slot, *copy)
@@ -250,8 +252,8 @@ class Engine:
 
     def _finish(self, s: Sequence, reason: FinishReason) -> None:
         s.finish = reason
-        for child in s.siblings:  # it ends before its prefill: each goes its own way
-            self.scheduler.waiting.append(child)
+        # It ends before its prefill: each of the others goes its own way.
+        self.scheduler.waiting.extend(c for c in s.siblings if c.finish is None)
         s.siblings = []
         if s.slot < 0:
             if s in self.scheduler.waiting:

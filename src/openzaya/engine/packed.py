@@ -54,13 +54,13 @@ class PackedModel:
         return cls(model.config, layers, *packing.pack_rest(model, form or natural(model)))
 
     @classmethod
-    def open(cls, folder: Path) -> PackedModel:
-        """From a folder: a quantised one is mapped; another is packed, and what was read of it
-        leaves memory layer by layer."""
+    def open(cls, folder: Path, form: Format | None = None) -> PackedModel:
+        """From a folder: a quantised one is mapped; another is packed in `form` (None: as it is
+        stored), and what was read of it leaves memory layer by layer."""
         config = load_config(folder)
         if quantised_bits(folder) is None:
             model = load_model(folder)
-            form = natural(model)
+            form = form or natural(model)
             layers = []
             for block, parts in zip(
                 model.model.layers, packing.pack_layers(model, form), strict=True

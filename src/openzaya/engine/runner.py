@@ -46,6 +46,7 @@ class NativeRunner:
     def __init__(self, model: PackedModel, blocks: int, slots: int) -> None:
         config = model.config
         self.config, self.form = config, model.form
+        self.threads = torch.get_num_threads()
         state = 2 * config.conv_channels + config.num_key_value_heads * config.head_dim // 2
         self.cache = Cache.empty(
             config.num_hidden_layers, blocks, slots, config.num_key_value_heads, config.head_dim,
@@ -57,6 +58,7 @@ class NativeRunner:
         """A model in other form is packed as the first one was."""
         if isinstance(model, ZayaForCausalLM):
             model = PackedModel.of(model, self.form)
+        self.packed = model
         config = model.config
         frequency = packing.frequencies(config)
         layers = [
@@ -69,7 +71,7 @@ class NativeRunner:
 
     def forward(self, rows: Rows) -> tuple[Tensor, Tensor]:
         choices = torch.empty(len(rows.ids_N), self.config.num_hidden_layers, dtype=torch.uint8)
-        return self.network.forward(rows, choices), choices
+        return self.network.forward(rows, self.threads, choices), choices
 
     def restore(self, slot: int, block: int) -> None:
         self.cache.context[:, slot] = self.cache.edges[:, block]

@@ -11,7 +11,7 @@ import numpy as np
 from openzaya.engine.engine import Engine
 from openzaya.engine.sequence import Sequence
 from openzaya.engine.service import AsyncEngine
-from openzaya.engine.text import StopTexts
+from openzaya.engine.text import StopTexts, TextStream
 from openzaya.errors import EngineError
 from openzaya.tokenizer import Tokenizer
 from openzaya.types import Completion, FinishReason, Request, ThinkIds
@@ -25,17 +25,26 @@ class EngineSampler:
         engine: Engine,
         tokenizer: Tokenizer,
         on_progress: Callable[[int], None] | None = None,
+        service: AsyncEngine | None = None,
     ) -> None:
+        """`service`: whoever drives the engine already; an engine has one."""
         self.engine = engine
-        self.service = AsyncEngine(engine)
+        self.service = service or AsyncEngine(engine)
         self.tokenizer = tokenizer
         self.think_ids = ThinkIds(tokenizer.think_id, tokenizer.end_think_id, tokenizer.im_end_id)
         self.on_progress = on_progress
+        self.context_length = engine.capacity
+        """Tokens of prompt and answer that fit."""
 
     async def sample(self, requests: Many[Request]) -> list[Completion]:
         """EngineError for requests that could never run, or whose logits broke."""
         sequences = self.sequences(requests)
-        await self.service.run(sequences)
+        telling = asyncio.ensure_future(self._tell(requests, sequences))
+        try:
+            await self.service.run(sequences)
+            await telling
+        finally:
+            telling.cancel()
         if self.on_progress is not None:
             self.on_progress(len(sequences))
         return [self.completion(s) for s in sequences]
@@ -46,6 +55,24 @@ class EngineSampler:
 
     async def detokenize(self, token_ids: Many[int]) -> str:
         return self.tokenizer.decode(list(token_ids))
+
+    async def _tell(self, requests: Many[Request], sequences: list[Sequence]) -> None:
+        """Each listener hears its text until its sequence has ended."""
+        heard = [
+            (r.on_text, _Spoken(s, self.tokenizer))
+            for r, s in zip(requests, sequences, strict=True)
+            if r.on_text is not None
+        ]
+        with self.service.listening() as news:
+            while heard:
+                await news.wait()
+                news.clear()
+                for pair in list(heard):
+                    on_text, spoken = pair
+                    if spoken.sequence.finish is not None:
+                        heard.remove(pair)
+                    if piece := spoken.push():
+                        on_text(piece)
 
     def sequences(self, requests: Many[Request]) -> list[Sequence]:
         prompts = {r.messages: None for r in requests}
@@ -82,4 +109,24 @@ class EngineSampler:
             reasoning=thought,
             answer=said,
             experts=s.experts,
+            cached_tokens=s.cached,
         )
+
+
+class _Spoken:
+    """The text of a sequence as it comes, reasoning and then answer, without special tokens."""
+
+    def __init__(self, sequence: Sequence, tokenizer: Tokenizer) -> None:
+        self.sequence, self._tokenizer, self._seen = sequence, tokenizer, 0
+        self._stream = TextStream(tokenizer)
+
+    def push(self) -> str:
+        """What came since the last time."""
+        end, text = len(self.sequence.tokens), ""
+        for token in self.sequence.tokens[self._seen : end]:
+            if token == self._tokenizer.end_think_id:  # two texts, decoded apart
+                self._stream = TextStream(self._tokenizer)
+            else:
+                text += self._stream.push([token])
+        self._seen = end
+        return text

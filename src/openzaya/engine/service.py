@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from collections.abc import Sequence as Many
 from concurrent.futures import ThreadPoolExecutor
@@ -33,22 +34,24 @@ class AsyncEngine:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._thread = ThreadPoolExecutor(1, "engine")
-        self._orders: list[Order] = []
+        self._coming: deque[Sequence] = deque()
+        self._orders: deque[Order] = deque()
         self._ended: dict[Sequence, asyncio.Future[None]] = {}
         self._heard: set[asyncio.Event] = set()
         self._driver: asyncio.Task[None] | None = None
         self._admit = self._going = True
 
     async def run(self, sequences: Many[Sequence]) -> None:
-        """Until all have ended; those with equal prompts share a prefill. When the caller is
-        cancelled, so are they. EngineError for what could never run."""
+        """Until all have ended; those with equal prompts, also of callers that come at the same
+        moment, share a prefill. When the caller is cancelled, so are they. EngineError for what
+        could never run."""
         for s in sequences:
             self.engine.check(s.prompt, s.params)
         loop = asyncio.get_running_loop()
         ended = {s: loop.create_future() for s in sequences}
         self._ended |= ended
-        for leader in families(sequences):
-            self._order(lambda leader=leader: self.engine.add(leader))
+        self._coming.extend(sequences)
+        self._wake()
         try:
             await asyncio.gather(*ended.values())
         finally:
@@ -71,6 +74,11 @@ class AsyncEngine:
     def waiting_callers(self) -> int:
         """Sequences that somebody waits for."""
         return len(self._ended)
+
+    async def rest(self) -> None:
+        """Until nothing is left to do: an event loop may end then."""
+        while self._driver is not None and not self._driver.done():
+            await asyncio.wait([self._driver])
 
     async def flush(self) -> None:
         """Forget the prefix cache."""
@@ -119,7 +127,7 @@ class AsyncEngine:
     async def _drive(self) -> None:
         """While there is anything to do."""
         loop = asyncio.get_running_loop()
-        while self._orders or (self._going and self.engine.busy):
+        while self._coming or self._orders or (self._going and self.engine.busy):
             try:
                 answers = await loop.run_in_executor(self._thread, self._work)
             except Exception as error:  # a broken step: every caller hears of it, none waits on
@@ -137,9 +145,12 @@ class AsyncEngine:
 
     def _work(self) -> list[tuple[asyncio.Future[Any], Any, Exception | None]]:
         """In the engine's thread: orders, then steps for a moment."""
-        orders, self._orders = self._orders, []
+        coming = [self._coming.popleft() for _ in range(len(self._coming))]
+        for leader in families(coming):
+            self.engine.add(leader)
         answers: list[tuple[asyncio.Future[Any], Any, Exception | None]] = []
-        for order, future in orders:
+        for _ in range(len(self._orders)):
+            order, future = self._orders.popleft()
             try:
                 value, error = order(), None
             except Exception as failed:
@@ -150,7 +161,8 @@ class AsyncEngine:
                 answers.append((future, value, error))
         until = time.perf_counter() + SLICE
         while self._going and self.engine.busy and not answers:
-            if self.engine.step(self._admit) or self._orders or time.perf_counter() > until:
+            late = self.engine.step(self._admit) or self._coming or self._orders
+            if late or time.perf_counter() > until:
                 break
             if not self._admit and not self.engine.scheduler.running:
                 break

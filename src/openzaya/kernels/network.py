@@ -137,7 +137,7 @@ class Network:
         self._network.layer = table
         self._kept.append(table)
 
-    def forward(self, rows: Rows, choices_NL: Tensor | None = None) -> Tensor:
+    def forward(self, rows: Rows, threads: int, choices_NL: Tensor | None = None) -> Tensor:
         """Logits (W, V) of the wanted rows; the cache moves on. `choices_NL`, uint8, is filled."""
         width = self.head.words.shape[1] * 16
         logits_WV = torch.empty(len(rows.want_W), width)
@@ -149,8 +149,8 @@ class Network:
             )),
             None if choices_NL is None else c_void_p(choices_NL.data_ptr()),
         )  # fmt: skip
-        threads = c_int(torch.get_num_threads())
-        library().network_forward(ctypes.byref(self._network), ctypes.byref(step), threads)  # type: ignore[union-attr]
+        call = library().network_forward  # type: ignore[union-attr]
+        call(ctypes.byref(self._network), ctypes.byref(step), c_int(threads))
         return logits_WV[:, : self.sizes["vocabulary"]]
 
     def _linear(self, packed: Packed) -> Any:
