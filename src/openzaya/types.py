@@ -2,7 +2,7 @@
 
 Problem -> (prompt) -> Request -> Sampler -> Completion -> (score) -> Score.
 Rollouts, groups and populations are lists of these; they get their own types where they
-gain their own fields (`rl.rollout`, `ttc.rsa`).
+gain their own fields (`rl.rollout`, `ttc.population`).
 """
 
 from __future__ import annotations
@@ -99,6 +99,13 @@ class Completion:
     experts: np.ndarray | None = None  # (P + T - 1, L) uint8
     cached_tokens: int = 0
     """Prompt tokens that a prefix cache spared."""
+    written: int | None = None
+    """Tokens that an endpoint says it wrote; it may tokenize otherwise, or hide its reasoning."""
+
+    @property
+    def decode_tokens(self) -> int:
+        """Tokens that were paid for."""
+        return len(self.token_ids) if self.written is None else self.written
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 import torch
 
@@ -60,14 +61,22 @@ def test_our_own_server(ours: Running) -> None:
             assert isinstance(sampler, HTTPSampler)
             assert (sampler.model, sampler.context_length) == ("parrot", WINDOW)
             near = EngineSampler(ours.service.engine, tokenizer)
+            pieces: list[int] = []
             for seed in range(4):
                 heard: list[str] = []
-                one = request("Go on!", heard.append, 60, seed)
+                one = request("Go on!", heard.append, 400, seed)
                 (c,) = await sampler.sample([one])
                 (d,) = await near.sample([replace(one, on_text=None)])
-                assert "".join(heard) == d.reasoning + (d.answer or "") and len(heard) > 2
+                assert "".join(heard) == d.reasoning + (d.answer or "")
+                pieces.append(len(heard))
                 assert c.decode_tokens == d.decode_tokens and c.finish_reason is d.finish_reason
                 assert len(c.prompt_ids) == len(d.prompt_ids)
+            assert max(pieces) > 1
+            async with HTTPSampler(sampler.url, "parrot", tokenizer, exact=True) as exact:
+                (c,), (d,) = await exact.sample([one]), await near.sample([one])
+                for name in ("prompt_ids", "token_ids", "logprobs", "policy_version"):
+                    assert np.array_equal(getattr(c, name), getattr(d, name)), name
+                assert c.text == d.text
             long = (Message("user", "Tell me about the sea. " * 20),)
             for spared in (False, True):
                 (c,) = await sampler.sample([Request(long, SamplingParams(4))])

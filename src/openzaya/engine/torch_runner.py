@@ -94,7 +94,8 @@ class TorchRunner:
         context = torch.where(begun, self.context[i, slot_B], 0)
         return _Paged(
             gathered(self.keys[i]), gathered(self.values[i]),
-            context[:, : 2 * width].unflatten(1, (2, width)), context[:, 2 * width :],
+            context[:, : 2 * width].unflatten(1, (2, width)).contiguous(),
+            context[:, 2 * width :].contiguous(),
             self.keys[i], self.values[i], self.context[i], self.edges[i], table_BT, slot_B,
         )  # fmt: skip
 
