@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -22,6 +25,7 @@ from openzaya.serve.schema import ChatMessage, Tool
 from openzaya.serve.server import _Server, listen
 from openzaya.serve.service import Service
 from openzaya.serve.tools import with_tools
+from openzaya.serve.upstream import Upstream
 from openzaya.tokenizer import Tokenizer, build_phrase_tokenizer
 from openzaya.train.loss import Stream, next_token_loss
 from openzaya.types import Message
@@ -66,8 +70,8 @@ class Parrot:
     folder: Path
 
 
-@pytest.fixture(scope="session")
-def parrot(tmp_path_factory: pytest.TempPathFactory) -> Parrot:
+def newborn() -> tuple[ZayaForCausalLM, Tokenizer]:
+    """A model that knows nothing yet, and its letters."""
     torch.manual_seed(0)
     torch.set_num_threads(2)
     letters = "".join(map(chr, range(32, 127))) + "\n"
@@ -78,7 +82,22 @@ def parrot(tmp_path_factory: pytest.TempPathFactory) -> Parrot:
         moe_intermediate_size=64, router_hidden_size=16, max_position_embeddings=WINDOW,
         eos_token_id=tokenizer.im_end_id, key_temperature_init=3.0, moe_branch_scale_init=2.0,
     )  # fmt: skip
-    model = ZayaForCausalLM(config).initialise(0)
+    return ZayaForCausalLM(config).initialise(0), tokenizer
+
+
+@pytest.fixture(scope="session")
+def babbler(tmp_path_factory: pytest.TempPathFactory) -> Parrot:
+    """A model that says anything: enough for rollouts, and made in a moment."""
+    model, tokenizer = newborn()
+    folder = tmp_path_factory.mktemp("babbler")
+    save_model(model, folder)
+    tokenizer.save(folder)
+    return Parrot(model, tokenizer, folder)
+
+
+@pytest.fixture(scope="session")
+def parrot(tmp_path_factory: pytest.TempPathFactory) -> Parrot:
+    model, tokenizer = newborn()
     texts = [
         tokenizer.conversation_ids((*asked(q), Message("assistant", answer, thought)))
         for q, thought, answer in KNOWN
@@ -109,16 +128,17 @@ def parrot(tmp_path_factory: pytest.TempPathFactory) -> Parrot:
 class Running:
     """A server in a thread, on a port of its own."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service | Upstream) -> None:
         import uvicorn
 
-        from openzaya.serve.app import create_app
+        from openzaya.serve import app, upstream
 
-        self.service = service
+        make = app.create_app if isinstance(service, Service) else upstream.create_app
+        self.service: Any = service
         self.socket: socket.socket = listen("127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         config = uvicorn.Config(
-            create_app(service), log_level="warning", access_log=False, lifespan="off",
+            make(service), log_level="warning", access_log=False, lifespan="off",
             timeout_graceful_shutdown=3,
         )  # fmt: skip
         self.server = _Server(config, service)
@@ -157,3 +177,136 @@ def service_of(parrot: Parrot, engine: dict[str, int] | None = None, **config: o
 def running(parrot: Parrot) -> Iterator[Running]:
     with Running(service_of(parrot)) as running:
         yield running
+
+
+Reply = tuple[str, str]
+"""Reasoning and answer."""
+
+
+class Scripted:
+    """An endpoint that somebody else wrote, in the usual dialect: a token is a letter.
+
+    It answers what `reply` says, in pieces, after `silence` seconds; `fails` of the calls get 503.
+    """
+
+    def __init__(
+        self, reply: Callable[[str, int], Reply], *, silence: float = 0.0, fails: int = 0,
+        pause: float = 0.0, key: str | None = None, window: int | None = 8192,
+    ) -> None:  # fmt: skip
+        import uvicorn
+        from starlette.applications import Starlette
+        from starlette.routing import Route
+
+        self.reply, self.silence, self.fails, self.pause = reply, silence, fails, pause
+        self.key, self.window = key, window
+        self.calls: list[dict[str, Any]] = []
+        self.open = 0
+        """Answers on their way."""
+        routes = [
+            Route("/v1/chat/completions", self.chat, methods=["POST"]),
+            Route("/v1/models", self.models),
+            Route("/v1/embeddings", self.embeddings, methods=["POST"]),
+            Route("/tokenize", self.tokenize, methods=["POST"]),
+            Route("/detokenize", self.detokenize, methods=["POST"]),
+        ]
+        self.socket = listen("127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}/v1"
+        config = uvicorn.Config(
+            Starlette(routes=routes), log_level="warning", access_log=False, lifespan="off",
+            timeout_graceful_shutdown=1,
+        )  # fmt: skip
+        self.server = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.server.run, args=([self.socket],), daemon=True)
+
+    def __enter__(self) -> Scripted:
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.should_exit = True
+        self.thread.join(10)
+
+    async def chat(self, request: Any) -> Any:
+        from starlette.responses import JSONResponse, StreamingResponse
+
+        body = await request.json()
+        self.calls.append(body | {"key": request.headers.get("authorization")})
+        if self.key is not None and request.headers.get("authorization") != f"Bearer {self.key}":
+            return JSONResponse({"error": {"message": "who are you?"}}, 401)
+        if len(self.calls) <= self.fails:
+            return JSONResponse({"error": {"message": "busy"}}, 503, {"retry-after": "0.01"})
+        if "unknown" in body:
+            return JSONResponse({"error": {"message": "unknown?", "param": "unknown"}}, 422)
+        asked = "\n".join(m["content"] for m in body["messages"])
+        thought, answer = self.reply(body["messages"][-1]["content"], body.get("seed") or 0)
+        usage = {
+            "prompt_tokens": len(asked), "completion_tokens": len(thought) + len(answer),
+            "total_tokens": len(asked) + len(thought) + len(answer),
+        }  # fmt: skip
+        frame = {"id": "x", "created": 1, "model": body["model"], "object": "chat.completion"}
+        if not body.get("stream"):
+            await asyncio.sleep(self.silence)
+            message = {"role": "assistant", "content": answer, "reasoning_content": thought}
+            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            return JSONResponse({**frame, "choices": [choice], "usage": usage})
+        return StreamingResponse(
+            self.pieces(thought, answer, usage, frame), media_type="text/event-stream"
+        )
+
+    async def pieces(self, thought: str, answer: str, usage: Any, frame: Any) -> Any:
+        frame = frame | {"object": "chat.completion.chunk"}
+        self.open += 1
+        try:
+            await asyncio.sleep(self.silence)
+            for name, text in (("reasoning_content", thought), ("content", answer)):
+                for i in range(0, len(text), 40):
+                    delta = {"role": "assistant", name: text[i : i + 40]}
+                    choice = {"index": 0, "delta": delta, "finish_reason": None}
+                    yield f"data: {json.dumps({**frame, 'choices': [choice]})}\n\n"
+                    await asyncio.sleep(self.pause)
+            choice = {"index": 0, "delta": {}, "finish_reason": "stop"}
+            yield f"data: {json.dumps({**frame, 'choices': [choice]})}\n\n"
+            yield f"data: {json.dumps({**frame, 'choices': [], 'usage': usage})}\n\n"
+            yield "data: [DONE]\n\n"
+        finally:
+            self.open -= 1
+
+    async def models(self, request: Any) -> Any:
+        from starlette.responses import JSONResponse
+
+        row: dict[str, Any] = {"id": "sage", "object": "model"}
+        if self.window is not None:
+            row["max_model_len"] = self.window
+        return JSONResponse({"object": "list", "data": [row]})
+
+    async def embeddings(self, request: Any) -> Any:
+        from starlette.responses import JSONResponse
+
+        return JSONResponse({"data": [], "echo": await request.json()})
+
+    async def tokenize(self, request: Any) -> Any:
+        from starlette.responses import JSONResponse
+
+        return JSONResponse({"tokens": [ord(c) for c in (await request.json())["prompt"]]})
+
+    async def detokenize(self, request: Any) -> Any:
+        from starlette.responses import JSONResponse
+
+        return JSONResponse({"prompt": "".join(map(chr, (await request.json())["tokens"]))})
+
+
+def sage(prompt: str, seed: int) -> Reply:
+    """Right two times in three; who is shown earlier attempts goes with most of them."""
+    answer = "47" if seed % 3 or prompt.count("= 47") > 1 else str(40 + seed % 7)
+    thought = f"First I count by hand.\nThen I check: the sum is = {answer}. " * 3
+    return thought, f"The answer is \\boxed{{{answer}}}."
+
+
+def upstream_of(
+    scripted: Scripted | str, key: str | None = None, api_key: str | None = None, **config: Any
+) -> Upstream:
+    url = scripted if isinstance(scripted, str) else scripted.url
+    source = {"endpoint": url, "attempts": 2} | config.pop("source", {})
+    made = ServeConfig.model_validate({"upstream": source, **config})
+    assert made.upstream is not None
+    return Upstream(made, made.upstream, key=key, api_key=api_key)

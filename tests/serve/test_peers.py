@@ -87,7 +87,7 @@ def test_lm_eval(parrot: Parrot, tmp_path: Path) -> None:
 
 def test_schemathesis(parrot: Parrot, tmp_path: Path) -> None:
     """Fuzzing from the server's own description finds no 500, and no answer that it denies."""
-    with Process(parrot.folder, "name=parrot") as server:
+    with Process(parrot.folder, "name=parrot", "max_rollouts=16") as server:
         run(
             str(Path(sys.executable).with_name("schemathesis")), "run",
             f"{server.url}/openapi.json", "--checks",

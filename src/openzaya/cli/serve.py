@@ -10,29 +10,71 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from openzaya.config.serve import ServeConfig
     from openzaya.engine import Engine
+    from openzaya.serve.frame import Host
     from openzaya.serve.reply import Reply
     from openzaya.tokenizer import Tokenizer
     from openzaya.types import SamplingParams
 
 
 def serve(
-    model: Path,
+    model: Annotated[
+        Path | None, typer.Argument(help="Run folder or weights folder; none with --upstream.")
+    ] = None,
     overrides: Annotated[list[str] | None, typer.Argument(help="key=value, see the docs.")] = None,
     recipe: Annotated[Path | None, typer.Option(help="TOML file with the same keys.")] = None,
+    upstream: Annotated[
+        str | None, typer.Option(help="Endpoint to stand before, as http://localhost:8000/v1.")
+    ] = None,
+    model_name: Annotated[
+        str | None, typer.Option("--model", help="Its model, where it has several.")
+    ] = None,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Its tokenizer.json, where it has no /tokenize.")
+    ] = None,
 ) -> None:
-    """Serve MODEL (run or weights folder) to OpenAI-compatible clients."""
-    from openzaya.cli.sampler import engine_of
+    """Serve MODEL to OpenAI-compatible clients, or give any endpoint Markovian RSA (--upstream)."""
     from openzaya.config.base import load_recipe
     from openzaya.config.serve import ServeConfig
+    from openzaya.errors import ConfigError
     from openzaya.serve.server import listen
     from openzaya.serve.server import serve as run
+
+    given = list(overrides or [])
+    if model is not None and "=" in str(model):
+        given.insert(0, str(model))
+        model = None
+    for key, value in (("endpoint", upstream), ("model", model_name), ("tokenizer", tokenizer)):
+        if value is not None:
+            given.append(f"upstream.{key}={value}")
+    config = load_recipe(ServeConfig, recipe, given)
+    if (model is None) == (config.upstream is None):
+        raise ConfigError(
+            "a server has one source: a model's folder, or --upstream",
+            "zaya serve runs/demo/rl, or zaya serve --upstream http://localhost:8000/v1",
+        )
+    bound = listen(config.host, config.port)  # before the weights: a taken port shows at once
+    if model is None:
+        app, service, name = _before_endpoint(config)
+    else:
+        app, service, name = _with_model(model, config)
+    host, port = bound.getsockname()[:2]
+    typer.echo(f"{name} at http://{host}:{port}/v1", err=True)
+    typer.echo(f"Markovian RSA, live: http://{host}:{port}/", err=True)
+    run(app, service, bound)
+
+
+def _with_model(model: Path, config: ServeConfig) -> tuple[Starlette, Host, str]:
+    from openzaya.cli.sampler import engine_of
+    from openzaya.serve.app import create_app
     from openzaya.serve.service import Service
 
-    config = load_recipe(ServeConfig, recipe, overrides or [])
-    bound = listen(config.host, config.port)  # before the weights: a taken port shows at once
     engine, tokenizer = engine_of(
-        model, max_sequences=config.max_sequences, max_step_tokens=config.max_step_tokens,
+        model, dtype=config.dtype, threads=config.threads,
+        max_sequences=config.max_sequences, max_step_tokens=config.max_step_tokens,
         cache_bytes=None if config.cache_gb is None else int(config.cache_gb * 1e9),
     )  # fmt: skip
     name = config.name or model.resolve().name
@@ -40,9 +82,19 @@ def serve(
         engine, tokenizer, config, name, api_key=os.environ.get(config.api_key_variable),
         control_token=os.environ.get(config.control_token_variable),
     )  # fmt: skip
-    host, port = bound.getsockname()[:2]
-    typer.echo(f"{name} at http://{host}:{port}/v1", err=True)
-    run(service, bound)
+    return create_app(service), service, name
+
+
+def _before_endpoint(config: ServeConfig) -> tuple[Starlette, Host, str]:
+    from openzaya.serve.upstream import Upstream, create_app
+
+    source = config.upstream
+    assert source is not None and source.endpoint is not None
+    service = Upstream(
+        config, source, key=os.environ.get(source.key_variable),
+        api_key=os.environ.get(config.api_key_variable),
+    )  # fmt: skip
+    return create_app(service), service, source.endpoint
 
 
 def generate(

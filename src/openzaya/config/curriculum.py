@@ -51,3 +51,22 @@ class CalibrationConfig(Config):
     """Weight of a result against the one after it, when particles are drawn anew."""
     jitter: NonNegativeFloat = 0.5
     """Standard deviation that is added to particles drawn anew, as a share of their spread."""
+
+
+class FilterConfig(Config):
+    """Problems that teach nothing leave before the stage begins, by the weights that it starts
+    from: for tasks whose problems are given, such as `math_problems`. Every stage of a cascade that
+    has it filters anew."""
+
+    tasks: tuple[str, ...] = ()
+    """Whose problems are tried; none: nothing is filtered."""
+    problems: PositiveInt = 1000
+    """Most different problems of a task that are tried; those beyond are not trained on."""
+    samples: PositiveInt = 8
+    """Rollouts of each."""
+    max_rate: float = Field(default=0.75, gt=0.0, le=1.0)
+    """Problems solved more often are too easy (report, warm-up: at most 0.75)."""
+    keep_unsolved: bool = False
+    """Keep also what was never solved."""
+    budget: PositiveInt | None = None
+    """Tokens of a rollout here; none: the stage's. The report filters at a lower cap."""

@@ -58,7 +58,9 @@ class LossConfig(Config):
         kind = table.get("kind", "dppo") if isinstance(table, dict) else None
         if kind not in _PUBLISHED:
             return table  # pydantic says what is wrong
-        given = {k: v for k, v in table.items() if v is not None}
+        # TOML and JSON have lists alone, and what a validator returns is held to be Python.
+        plain = {k: tuple(v) if isinstance(v, list) else v for k, v in table.items()}
+        given = {k: v for k, v in plain.items() if v is not None}
         return _PUBLISHED[kind] | given
 
     @model_validator(mode="after")

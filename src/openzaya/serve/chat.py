@@ -16,7 +16,7 @@ from openzaya.errors import ZayaError
 from openzaya.serve.errors import ApiError
 from openzaya.serve.reply import Reply
 from openzaya.serve.schema import ChatRequest, CompletionRequest, Sampling
-from openzaya.serve.service import Service, broken
+from openzaya.serve.service import Service, broken, no_model
 from openzaya.serve.tools import with_tools
 from openzaya.types import SamplingParams
 
@@ -30,10 +30,7 @@ class Job:
         self.id = f"{'chatcmpl' if self.chat else 'cmpl'}-{uuid.uuid4().hex}"
         self.created = int(time.time())
         if body.model not in (None, service.name):
-            raise ApiError(
-                404, f"no model {body.model!r}; this server has {service.name!r}", "model",
-                "model_not_found",
-            )  # fmt: skip
+            raise no_model(body.model, service.name)
         if (body.n or 1) > service.config.max_choices:
             raise ApiError(400, f"n: at most {service.config.max_choices}", "n")
         tools = []

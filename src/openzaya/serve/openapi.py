@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from openzaya import __version__
+from openzaya.serve.rsa_fields import RSAChatRequest
 from openzaya.serve.schema import (
     Body,
-    ChatRequest,
     CompletionRequest,
     DetokenizeRequest,
     TokenizeRequest,
@@ -15,13 +15,15 @@ from openzaya.serve.schema import (
 from openzaya.serve.service import Service
 
 _POST: dict[str, tuple[str, type[Body]]] = {
-    "/v1/chat/completions": ("Answer a conversation", ChatRequest),
+    "/v1/chat/completions": ("Answer a conversation", RSAChatRequest),
+    "/rsa/runs": ("The events of a run of Markovian RSA", RSAChatRequest),
     "/v1/completions": ("Continue a text", CompletionRequest),
     "/tokenize": ("Ids of a text or a conversation", TokenizeRequest),
     "/detokenize": ("Text of ids", DetokenizeRequest),
 }
 _GET = {
-    "/v1/models": "The model",
+    "/v1/models": "The model, and the presets of Markovian RSA as models of their own",
+    "/rsa": "Presets of Markovian RSA",
     "/health": "The process answers",
     "/ready": "The server takes requests",
     "/metrics": "Prometheus metrics",

@@ -12,17 +12,17 @@ from collections.abc import Callable
 from types import FrameType
 
 import uvicorn
+from starlette.applications import Starlette
 
 from openzaya.errors import EngineError
-from openzaya.serve.app import create_app
-from openzaya.serve.service import Service
+from openzaya.serve.frame import Host
 
 LAST_WORDS = 2.0
 """Seconds in which cancelled streams may still send their error event."""
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, service: Service) -> None:
+    def __init__(self, config: uvicorn.Config, service: Host) -> None:
         super().__init__(config)
         self.service = service
         self._drain: asyncio.Task[None] | None = None
@@ -31,6 +31,7 @@ class _Server(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
         await super().serve(sockets)
+        await self.service.close()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal: drain first, then leave. Again: leave."""
@@ -46,11 +47,11 @@ class _Server(uvicorn.Server):
 
     async def _end(self) -> None:
         service = self.service
-        service.asynchronous.resume()  # a paused engine would never drain
-        await _until(lambda: not service.asynchronous.waiting_callers, service.config.drain_seconds)
-        if service.asynchronous.waiting_callers:
-            await service.asynchronous.pause("abort")
-            await _until(lambda: not service.asynchronous.waiting_callers, LAST_WORDS)
+        service.drain()
+        await _until(lambda: not service.busy, service.config.drain_seconds)
+        if service.busy:
+            await service.abort()
+            await _until(lambda: not service.busy, LAST_WORDS)
         await asyncio.sleep(0.1)  # the last bytes
         self.should_exit = True
 
@@ -75,10 +76,10 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def serve(service: Service, bound: socket.socket) -> None:
-    """Until a signal comes."""
+def serve(app: Starlette, service: Host, bound: socket.socket) -> None:
+    """`app`, the routes of `service`, until a signal comes."""
     config = uvicorn.Config(
-        create_app(service), log_level="warning", access_log=False, lifespan="off",
+        app, log_level="warning", access_log=False, lifespan="off",
         timeout_graceful_shutdown=round(LAST_WORDS) + 1,
     )  # fmt: skip
     _Server(config, service).run(sockets=[bound])

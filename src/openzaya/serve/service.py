@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from collections.abc import Sequence as Many
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from openzaya.config.serve import ServeConfig
 from openzaya.engine.engine import Engine
+from openzaya.engine.sampler import EngineSampler
 from openzaya.engine.sequence import Sequence
 from openzaya.engine.service import AsyncEngine, aborted
 from openzaya.errors import EngineError
 from openzaya.serve.errors import ApiError
 from openzaya.serve.metrics import Metrics
+from openzaya.serve.rsa_run import Runs
 from openzaya.tokenizer import Tokenizer
 from openzaya.types import FinishReason, ThinkIds
 
@@ -39,6 +42,8 @@ class Service:
     draining: bool = False
     open: set[asyncio.Task[object]] = field(default_factory=set)
     """Requests on their way."""
+    runs: Runs = field(default_factory=Runs)
+    """Those of Markovian RSA."""
 
     def __post_init__(self) -> None:
         t = self.tokenizer
@@ -55,12 +60,58 @@ class Service:
                 self.engine.check(s.prompt, s.params)
             except EngineError as error:
                 raise ApiError(400, error.message, "prompt", "context_length_exceeded") from None
-        waiting = self.engine.scheduler.queued + len(sequences)
-        if waiting > self.config.max_queue + len(self.engine.scheduler.slots.free):
+        self._find_room(len(sequences))
+
+    def admit_run(self, rollouts: int) -> None:
+        """Room for a run is asked for once, and kept until it has ended."""
+        if self.draining:
+            raise ApiError(503, "the server is shutting down", retry_after=5)
+        self._find_room(rollouts)
+
+    def _find_room(self, sequences: int) -> None:
+        scheduler = self.engine.scheduler
+        waiting = scheduler.queued + self.runs.idle
+        if waiting + sequences > self.config.max_queue + len(scheduler.slots.free):
             raise ApiError(
-                429, f"{self.engine.scheduler.queued} sequences wait already", None, "queue_full",
+                429, f"{waiting} sequences wait already", None, "queue_full",
                 retry_after=self.metrics.retry_after(),
             )  # fmt: skip
+
+    @property
+    def capacity(self) -> int:
+        return self.config.max_queue + len(self.engine.scheduler.slots.sequence)
+
+    @property
+    def version(self) -> int:
+        return self.engine.version
+
+    async def model(self, name: str | None, key: str | None) -> tuple[str, int | None]:
+        if name not in (None, self.name):
+            raise no_model(name, self.name)
+        return self.name, self.engine.capacity
+
+    @asynccontextmanager
+    async def sampler(
+        self, model: str, key: str | None, window: int | None
+    ) -> AsyncIterator[EngineSampler]:
+        yield EngineSampler(self.engine, self.tokenizer, service=self.asynchronous)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self.asynchronous.waiting_callers or self.runs.active)
+
+    def drain(self) -> None:
+        """A paused engine would never drain."""
+        self.draining = True
+        self.asynchronous.resume()
+
+    async def abort(self) -> None:
+        """End what is on its way; its clients hear an error."""
+        self.runs.abort()
+        await self.asynchronous.pause("abort")
+
+    async def close(self) -> None:
+        """The engine's thread ends with the process."""
 
     async def run(self, sequences: Many[Sequence]) -> None:
         """Until all have ended; ApiError where one could not."""
@@ -80,3 +131,9 @@ def broken(s: Sequence) -> ApiError:
     if s.finish is FinishReason.ERROR:
         return ApiError(500, "the model's logits hold no finite number", None, "model_broken")
     return ApiError(503, "the request was cut short by the server", None, "aborted", retry_after=1)
+
+
+def no_model(name: str | None, known: str) -> ApiError:
+    return ApiError(
+        404, f"no model {name!r}; this server has {known!r}", "model", "model_not_found"
+    )
