@@ -162,3 +162,11 @@ def test_problems_are_frozen() -> None:
     with pytest.raises(AttributeError):
         BANK[0].name = "x"  # type: ignore[misc]
     assert isinstance(BANK[0], Problem)
+
+
+def test_mutants_of_one_function_leave_the_others() -> None:
+    source = "def other():\n    return 1\n\ndef mine():\n    return 2\n"
+    made = list(mutants(source, "mine"))
+    assert made
+    assert all("def other():\n    return 1\n" in mutant.code for mutant in made)
+    assert any("return 0" in mutant.code for mutant in mutants(source))

@@ -236,7 +236,7 @@ def test_mutants_of_humaneval_fail_where_its_tests_can_tell(
     tests = {row["task_id"]: row["test"] for _, row in read_jsonl(HUMANEVAL)}
     told = 0
     for problem in humaneval.problems:
-        made = list(mutants(problem.reference() or ""))
+        made = list(mutants(problem.reference() or "", problem.entry))
         for mutant in random.Random(problem.name).sample(made, min(4, len(made))):
             tail = "\ndef as_written():\n    import random\n    random.seed(0)\n    try:\n"
             tail += (

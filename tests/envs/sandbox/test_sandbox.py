@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from openzaya.config.sandbox import LimitsConfig, SandboxConfig
 from openzaya.envs.sandbox import Call, Program, Run, Sandbox, Status
-from openzaya.envs.sandbox.bubblewrap import Bubblewrap
+from openzaya.envs.sandbox.bubblewrap import COMPILER, COMPILING, Bubblewrap
+from openzaya.envs.sandbox.diagnose import need
 from openzaya.envs.sandbox.driver import decode, encode
 from openzaya.envs.sandbox.folders import cache_folder
 from openzaya.envs.sandbox.job import Input, job_key
@@ -98,6 +99,20 @@ def test_cpp(sandbox: Sandbox) -> None:
     (run,) = sandbox.run(Program("cpp", "int main() { *(volatile int*)0 = 1; }"), [b""])
     assert run.status is Status.ERROR
     assert "SIGSEGV" in run.reason
+
+
+def test_the_precompiled_header_is_used(bubblewrap: Bubblewrap) -> None:
+    """-H makes the compiler list what it includes, a precompiled header with a mark."""
+    bubblewrap.header()
+    job = {
+        "code": "", "entry": None, "product": None, "scratch": ["/tmp", "/dev/shm"],
+        "limits": COMPILING.model_dump(),
+        "argv": [need("g++", "g++"), *COMPILER, "-H", "-c", "-I", "/header", "a.cpp"],
+    }  # fmt: skip
+    with bubblewrap._session(job, COMPILING, "0", None, compiling=True) as session:
+        files = {"/tmp/a.cpp": "#include <bits/stdc++.h>\n"}
+        said = session.ask({"stdin": "", "files": files}, 60)["stderr"]
+    assert said.startswith("! /header/bits/stdc++.h.gch")
 
 
 def test_it_stops_where_the_caller_has_seen_enough(sandbox: Sandbox) -> None:

@@ -32,14 +32,21 @@ NAMES = {"min": "max", "max": "min", "any": "all", "all": "any"}
 WORD = 1 << 32
 
 
-def mutants(source: str) -> Iterator[Solution]:
-    """Every mutant of a Python program, the notes saying what was done. Nothing for other text."""
+def mutants(source: str, inside: str | None = None) -> Iterator[Solution]:
+    """Every mutant of a Python program, the notes saying what was done. Nothing for other text.
+
+    `inside`: only the function of this name is changed; others may be what tests lean on.
+    """
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return
     seen = {ast.unparse(tree)}
+    functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == inside]
+    mine = {id(n) for function in functions for n in ast.walk(function)}
     for number, node in enumerate(ast.walk(tree)):
+        if inside is not None and id(node) not in mine:
+            continue
         for which, (note, _) in enumerate(_changes(node)):
             changed = copy.deepcopy(tree)
             target = next(n for i, n in enumerate(ast.walk(changed)) if i == number)

@@ -24,12 +24,12 @@ from openzaya.config.sandbox import LimitsConfig, SandboxConfig
 from openzaya.envs.sandbox import driver, seccomp
 from openzaya.envs.sandbox.diagnose import explain, need
 from openzaya.envs.sandbox.folders import cache_folder, interpreter
-from openzaya.envs.sandbox.job import Accept, Call, Input, Program, Run, Status
+from openzaya.envs.sandbox.job import Accept, Input, Program, Run, Status
 from openzaya.envs.sandbox.read import Lost, read_run
+from openzaya.envs.sandbox.session import Session, request
+from openzaya.errors import EnvError
 
 NOBODY = 65534
-GRACE_SECONDS = 10.0
-"""A driver that answers so long after a run's deadline was stopped by its candidate."""
 START_SECONDS = 60.0
 COMPILER = ("-std=c++20", "-O2", "-w")
 COMPILING = LimitsConfig(
@@ -148,7 +148,7 @@ class Bubblewrap:
     def header_folder(self) -> Path:
         compiler = shutil.which("g++") or ""
         changed = os.stat(compiler).st_mtime_ns if compiler else 0
-        told = f"{os.path.realpath(compiler)} {changed} {' '.join(COMPILER)}"
+        told = f"bits/stdc++.h {os.path.realpath(compiler)} {changed} {' '.join(COMPILER)}"
         key = hashlib.blake2b(told.encode(), digest_size=8).hexdigest()
         return self.folder / f"header-{key}"
 
@@ -162,12 +162,17 @@ class Bubblewrap:
             if not home.is_dir():
                 building = Path(tempfile.mkdtemp(dir=self.folder))
                 (building / "bits").mkdir()
-                out = building / "bits" / "stdc++.h.gch"
-                command = [compiler, *COMPILER, "-x", "c++-header", "-", "-o", str(out)]
-                text = "#include <bits/stdc++.h>\n"
-                done = subprocess.run(command, input=text, capture_output=True, text=True)
-                if done.returncode == 0:
-                    out.chmod(0o644)
+                source, out = building / "all.h", building / "bits" / "stdc++.h.gch"
+                source.write_text("#include <bits/stdc++.h>\n")
+                command = [compiler, *COMPILER, "-x", "c++-header", str(source), "-o", str(out)]
+                done = subprocess.run(command, capture_output=True, text=True)
+                if done.returncode != 0:
+                    shutil.rmtree(building)
+                    said = (done.stderr.strip() or "it said nothing").splitlines()[0][:200]
+                    raise EnvError(
+                        f"g++ cannot compile its standard headers: {said}", "apt-get install g++"
+                    )
+                out.chmod(0o644)
                 for part in (building, building / "bits"):
                     part.chmod(0o755)
                 with contextlib.suppress(OSError):  # another process was faster
@@ -266,63 +271,6 @@ class Bubblewrap:
             finally:
                 process.kill()
                 process.wait()
-
-
-class Session:
-    """The parent's end of a driver's channel. `Lost` when there is no sensible answer in time."""
-
-    def __init__(self, channel: socket.socket) -> None:
-        self._channel = channel
-
-    def ask(self, message: Mapping[str, Any], seconds: float) -> dict[str, Any]:
-        self.send(message, seconds + GRACE_SECONDS)
-        return self.receive(seconds + GRACE_SECONDS)
-
-    def send(self, message: Mapping[str, Any], seconds: float) -> None:
-        body = json.dumps(message).encode()
-        self._channel.settimeout(seconds)
-        try:
-            self._channel.sendall(len(body).to_bytes(4, "big") + body)
-        except OSError as error:
-            raise Lost(f"the sandbox does not listen ({error})") from None
-
-    def receive(self, seconds: float) -> dict[str, Any]:
-        self._channel.settimeout(seconds)
-        size = int.from_bytes(self._exactly(4), "big")
-        if size > LONGEST_FRAME:
-            raise Lost("the sandbox sent too much")
-        try:
-            told = json.loads(self._exactly(size))
-        except (ValueError, RecursionError):
-            told = None
-        if not isinstance(told, dict):
-            raise Lost("the sandbox sent no sense")
-        return told
-
-    def _exactly(self, count: int) -> bytes:
-        parts = []
-        while count:
-            try:
-                part = self._channel.recv(min(count, 1 << 20))
-            except TimeoutError:
-                raise Lost("the sandbox stopped answering") from None
-            except OSError as error:
-                raise Lost(f"the sandbox hung up ({error})") from None
-            if not part:
-                raise Lost("the sandbox ended")
-            parts.append(part)
-            count -= len(part)
-        return b"".join(parts)
-
-
-LONGEST_FRAME = 64 << 20
-
-
-def request(given: Input) -> dict[str, Any]:
-    """The frame that hands an input to the driver."""
-    if isinstance(given, Call):
-        return {"args": driver.encode(given.args), "kwargs": driver.encode(dict(given.kwargs))}
-    return {"stdin": given.hex()}
 
 
 def _held(data: bytes) -> Any:

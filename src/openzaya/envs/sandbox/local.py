@@ -17,9 +17,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from openzaya.config.sandbox import LimitsConfig
-from openzaya.envs.sandbox.bubblewrap import COMPILER, DRIVER, Session, request
+from openzaya.envs.sandbox.bubblewrap import COMPILER, DRIVER
 from openzaya.envs.sandbox.job import Accept, Input, Program, Run, Status
 from openzaya.envs.sandbox.read import Lost, read_run
+from openzaya.envs.sandbox.session import Session, request
 
 MISSING = (
     "files of this user can be read and changed",
