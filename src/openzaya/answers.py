@@ -19,6 +19,8 @@ _LETTER = re.compile(r"(?<![A-Za-z0-9'])\(?([A-Z])\)?(?![A-Za-z0-9'])")
 
 def last_boxed(text: str) -> str | None:
     r"""Content of the last ``\boxed{...}`` whose braces balance; None if there is none."""
+    if "boxed" not in text and "fbox" not in text:
+        return None
     found: tuple[int, int] | None = None
     opened: list[int | None] = []  # where the content of a box begins; None for another brace
     for match in _BRACE.finditer(text):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 
-from openzaya.envs.base import fingerprint
+from openzaya.envs.base import GenerationFailed, fingerprint
 from openzaya.types import Message, Outcome, Problem, Score
 
 
@@ -135,5 +135,10 @@ class LosesTuples(Right):
 class OftenWithout(Right):
     def generate(self, seed: int, difficulty: int = 0) -> Problem:
         if seed % 3 == 0:
-            raise RuntimeError("no problem")
+            raise GenerationFailed("no problem")
         return super().generate(seed, difficulty)
+
+
+class NeverMakes(Right):
+    def generate(self, seed: int, difficulty: int = 0) -> Problem:
+        raise GenerationFailed("no problem at all")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 from pathlib import Path
 
 import pytest
 from reasoning_gym.factory import create_dataset
 
 from openzaya.envs import build, names
-from openzaya.envs.reasoning_gym import REFUSED
+from openzaya.envs.reasoning_gym import REFUSED, ReasoningGymTask
 from openzaya.envs.reasoning_gym.faults import MENDED
 from openzaya.errors import EnvError
 from openzaya.types import Environment, Outcome
@@ -58,7 +60,8 @@ def test_refused_tasks_are_refused_by_name(task: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("task", "free"), [("game_of_life_halting", "banana"), ("puzzle24", "1*4*6*1")]
+    ("task", "free"),
+    [("game_of_life_halting", "banana"), ("puzzle24", "1*4*6*1"), ("coin_flip", "0")],
 )
 def test_free_rewards_are_gone(task: str, free: str) -> None:
     theirs, ours = create_dataset(task, size=40, seed=0), build(task, {})
@@ -105,11 +108,13 @@ def test_scorers_that_stumble_or_hang_are_scores() -> None:
 
 
 def test_a_scorer_that_hangs_is_a_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    env = build("gcd", {})
-    monkeypatch.setattr(env, "score_seconds", 0.0)
-    assert env.score(env.generate(0), "12").outcome is Outcome.TIMEOUT
+    env = ReasoningGymTask("gcd", {})
+    problem = env.generate(0)
+    monkeypatch.setattr(env, "score_seconds", 0.5)
+    os.kill(env.pool._idle[-1].process.pid, signal.SIGSTOP)  # it takes the call and never answers
+    assert env.score(problem, "12").outcome is Outcome.TIMEOUT
     monkeypatch.undo()
-    assert env.score(env.generate(0), "-12").outcome is Outcome.WRONG
+    assert env.score(problem, "-12").outcome is Outcome.WRONG
 
 
 def test_an_integral_is_right_up_to_a_constant() -> None:

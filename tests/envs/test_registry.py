@@ -83,6 +83,14 @@ def test_training_text_needs_worked_solutions() -> None:
     assert "running_total" in raised.value.hint
 
 
+def test_seeds_without_a_problem_are_passed_over_and_counted() -> None:
+    problems = Problems(build(f"{BROKEN}:OftenWithout", {}), "train")
+    seeds = [problems.draw(index).seed for index in range(30)]
+    assert all(seed % 3 for seed in seeds) and problems.failed >= 5
+    with pytest.raises(EnvError, match="no problem at all"):
+        Problems(build(f"{BROKEN}:NeverMakes", {}), "train").draw(0)
+
+
 def test_problems_are_drawn_at_their_difficulty() -> None:
     problems = Problems(build("running_total", {}), "train", difficulty=6)
     assert problems.draw(3).difficulty == 6 and problems.draw(3, difficulty=0).difficulty == 0

@@ -16,10 +16,13 @@ from typer.core import TyperGroup
 from openzaya.cli.config import config
 from openzaya.cli.data import data_app
 from openzaya.cli.doctor import doctor
+from openzaya.cli.envs import envs_app
+from openzaya.cli.cascade import cascade
 from openzaya.cli.model import convert, model_app
+from openzaya.cli.rl import rl_app
 from openzaya.cli.serve import chat, generate, quantize, serve
-from openzaya.cli.solve import solve
-from openzaya.cli.train import demo, report, rl, train
+from openzaya.cli.solve import replay, solve
+from openzaya.cli.train import demo, report, train
 from openzaya.errors import RunError, ZayaError
 
 EXIT_USER_ERROR = 2
@@ -30,6 +33,7 @@ DISK_FULL = RunError(
 )
 
 EXTRAS = dict.fromkeys(("starlette", "uvicorn", "sse_starlette", "prometheus_client"), "serve")
+EXTRAS |= dict.fromkeys(("math_verify", "sympy", "networkx"), "envs")
 EXTRAS |= dict.fromkeys(("datatrove", "datasets", "grain", "pyarrow"), "data")
 """Packages of the optional parts, and what to install for them."""
 
@@ -105,7 +109,9 @@ def main() -> None:
 
 app.command()(doctor)
 app.command()(config)
-for verb in (demo, solve, chat, generate, serve, train, rl, report, convert, quantize):
+for verb in (demo, solve, replay, chat, generate, serve, train, cascade, report, convert, quantize):
     app.command()(verb)
 app.add_typer(model_app, name="model")
 app.add_typer(data_app, name="data")
+app.add_typer(rl_app, name="rl")
+app.add_typer(envs_app, name="envs")

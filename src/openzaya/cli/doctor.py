@@ -53,6 +53,7 @@ def examine() -> list[Finding]:
         *_torch(),
         _package("reasoning-gym", "reasoning_gym"),
         _compiler(),
+        _sandbox(),
         Finding("cores", str(_cores())),
         Finding("memory", f"{pages / GIB:.1f} GiB"),
         Finding("free disk", f"{free / GIB:.1f} GiB here", low_disk, needed=False),
@@ -88,6 +89,18 @@ def _compiler() -> Finding:
             return Finding("C++ compiler", path)
     fix = "xcode-select --install" if sys.platform == "darwin" else "sudo apt-get install g++"
     return Finding("C++ compiler", "none found; torch.compile cannot be used", fix, needed=False)
+
+
+def _sandbox() -> Finding:
+    """Whether code that a model wrote can be run; the first look takes seconds (self-test)."""
+    from openzaya.envs.sandbox import open_sandbox
+    from openzaya.errors import EnvError
+
+    try:
+        open_sandbox()
+    except EnvError as error:
+        return Finding("code sandbox", error.message, error.hint, needed=False)
+    return Finding("code sandbox", "bubblewrap; its own attacks fail")
 
 
 def _cores() -> int:

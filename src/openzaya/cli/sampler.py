@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -66,43 +65,12 @@ def local_sampler(model: Path) -> EngineSampler:
 
 @asynccontextmanager
 async def open_sampler(config: SamplerConfig) -> AsyncIterator[Sampler]:
-    """The sampler that `config` names, until the end of the block.
-
-    An endpoint is asked first what it serves and how it tokenizes: what cannot work shows before a
-    token is paid for.
-    """
+    """The sampler that `config` names, until the end of the block."""
     if config.endpoint is None:
         assert config.model is not None
         yield local_sampler(Path(config.model))
         return
-    from openzaya.engine.endpoint import Patience, base_url, connect, served
-    from openzaya.engine.http import HTTPSampler
-    from openzaya.engine.text_tokens import EndpointTokens, LocalTokens
+    from openzaya.engine.remote import open_endpoint
 
-    url, key = base_url(config.endpoint), os.environ.get(config.key_variable)
-    tokens = LocalTokens.load(config.tokenizer) if config.tokenizer is not None else None
-    patience = Patience(config.attempts, config.timeout)
-    async with connect(key, config.concurrency) as client:
-        models = await served(client, url)
-        name = config.model or _only([m.name for m in models], url)
-        window = next((m.context_length for m in models if m.name == name), None)
-        if tokens is None:
-            tokens = await EndpointTokens.find(client, url, name, patience)
-        async with HTTPSampler(
-            url, name, tokens, key=key, concurrency=config.concurrency, patience=patience,
-            fields=config.fields, opens_think=config.opens_think, context_length=window,
-            extra={k: None if v == "none" else v for k, v in config.extra.items()},
-        ) as sampler:  # fmt: skip
-            yield sampler
-
-
-def _only(names: list[str], url: str) -> str:
-    """The model of an endpoint that has one."""
-    if len(names) == 1:
-        return names[0]
-    from openzaya.engine.endpoint import shown
-    from openzaya.errors import EngineError
-
-    many = f"has {len(names)} models" if names else "does not say which models it has"
-    known = f"; it has {', '.join(names[:8])}" if names else ""
-    raise EngineError(f"{shown(url)} {many}", f"name one: --model-name NAME{known}")
+    async with open_endpoint(config) as sampler:
+        yield sampler

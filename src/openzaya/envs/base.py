@@ -6,6 +6,7 @@ import hashlib
 import random
 from typing import Protocol, runtime_checkable
 
+from openzaya.errors import EnvError
 from openzaya.types import Environment, Message, Problem
 
 
@@ -31,6 +32,10 @@ class WorkedEnvironment(Environment, Protocol):
         Tasks whose whole solution fits one budget start over: checking beats continuing.
         """
         ...
+
+
+class GenerationFailed(EnvError):
+    """A generator has no problem for a seed: it raised, or took too long."""
 
 
 def fingerprint(prompt: str) -> str:

@@ -12,18 +12,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from openzaya.answers import final_answer
-from openzaya.envs.base import fingerprint
+from openzaya.envs.base import GenerationFailed, fingerprint
 from openzaya.envs.workers import CallFailed, CallTimeout, WorkerPool
-from openzaya.errors import EnvError
 from openzaya.types import Message, Outcome, Problem, Score
 
 LONGEST_ANSWER = 100_000
 """Characters; none of the problems asks for more."""
 FORM = "Give only the answer inside <answer></answer>."
-
-
-class GenerationFailed(EnvError):
-    """The generator has no problem for this seed: it raised, or took too long."""
 
 
 class ForeignEnvironment(ABC):

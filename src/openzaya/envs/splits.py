@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Generic, Literal, TypeVar, get_args
 
+from openzaya.envs.base import GenerationFailed
 from openzaya.errors import EnvError
 from openzaya.types import Environment, Problem
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
+MOST_FAILED = 10
+"""Generators of others fail or hang for some seeds; one that fails for so many is broken."""
 E = TypeVar("E", bound=Environment, covariant=True)
 
 
@@ -26,12 +29,22 @@ class Problems(Generic[E]):
         self.env = env
         self.split = split
         self.difficulty = difficulty
+        self.failed = 0
+        """Seeds whose problem could not be made, and was replaced by the next one's."""
 
     def draw(self, index: int, difficulty: int | None = None) -> Problem:
         """Problem number `index`, a pure function; different indices may repeat a problem."""
         level = self.difficulty if difficulty is None else difficulty
+        failed = 0
         for attempt in range(1000):
-            problem = self.env.generate(index * 1000 + attempt, level)
+            try:
+                problem = self.env.generate(index * 1000 + attempt, level)
+            except GenerationFailed:
+                self.failed += 1
+                failed += 1
+                if failed == MOST_FAILED:
+                    raise
+                continue
             if split_of(problem.fingerprint) == self.split:
                 return problem
         raise EnvError(

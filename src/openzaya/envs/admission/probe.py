@@ -125,6 +125,8 @@ def _level(env: Environment, difficulty: int, seeds: int, seen: Seen) -> Level:
     known = [o.content for o in oracles if o is not None]
     level.guess, level.guess_text = _best_guess(problems, known, judged, started)
     bare = [final_answer(text)[0] for text in known]
+    if getattr(env, "open_ended", False):
+        bare = []  # a list of all answers is junk only where an answer is one thing
     for problem in problems[:JUNK_PROBLEMS]:
         rng = random.Random(problem.fingerprint)
         for kind, text in junk(problem, bare[:20], rng).items():

@@ -41,6 +41,8 @@ class InstructionEnvironment(ABC):
     source: ClassVar[str] = "openzaya"
     licence: ClassVar[str] = "Apache-2.0"
     version: ClassVar[str] = "1"
+    open_ended: ClassVar[bool] = True
+    """Many texts are right: one that holds right answers to other problems may be, too."""
 
     @abstractmethod
     def make(self, rng: random.Random, difficulty: int) -> tuple[str, list[Constraint], str]:

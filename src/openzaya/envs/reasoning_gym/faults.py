@@ -18,6 +18,7 @@ REFUSED: dict[str, str] = {
     "composite": "it is a mixture of other tasks, not a task",
     "boxnet": "it stores no answer and has no solver, so nothing shows that a problem is solvable",
     "propositional_logic": "any premise, repeated, is a full score",
+    "syllogism": "'Yes' is right in three of four problems",
 }
 """Task to the reason; `build` says it."""
 
@@ -34,7 +35,7 @@ HIGHEST: dict[str, int] = {
 """Last useful level: beyond it the first three take seconds to minutes for a problem, the next asks
 for more than a hundred thousand characters, and the last is as hard as before."""
 
-ONE_LEVEL = ("knight_swap",)
+ONE_LEVEL = ("knight_swap", "sokoban")
 """Curricula whose configurations hardly ever have a puzzle: the task's defaults instead."""
 
 UNSOLVED: dict[str, str] = {"intermediate_integration": "Integral(", "jugs": "No solution"}
@@ -130,6 +131,16 @@ def _cube(answer: str, entry: Entry) -> float:
     return float(cube.is_done())
 
 
+def _probability(answer: str, entry: Entry) -> float:
+    """Theirs gives full credit to a common beginning: "0" was right nearly always."""
+    if not re.fullmatch(
+        r"[0-9]{1,50}(/[0-9]{1,50}|\.[0-9]{1,50}(e-?[0-9]{1,3})?)?", answer.strip()
+    ):
+        raise NotAnExpression("a probability was asked for")
+    wanted = Fraction(entry["answer"])
+    return float(abs(Fraction(answer.strip()) - wanted) <= wanted / 10_000)
+
+
 def _freed(answer: str, entry: Entry) -> float:
     """Theirs passes over illegal moves, so that all moves tried at random are a solution."""
     from reasoning_gym.games.rush_hour import Board
@@ -166,6 +177,7 @@ MENDED: dict[str, Callable[[str, Entry], float]] = {
     "polynomial_multiplication": _polynomial,
     "rubiks_cube": _cube,
     "rush_hour": _freed,
+    "coin_flip": _probability,
     "letter_jumble": _exactly,
     "word_sorting": _sorted_words,
 }
