@@ -112,7 +112,7 @@ TIMES: dict[Any, dict[str, float]] = {"hang": {"rollout_timeout": 0.05}}
 ALL = ["raise", "hang", "two", *WORDS]
 
 
-@pytest.mark.parametrize("fault", ALL, ids=str)
+@pytest.mark.parametrize("fault", ALL, ids=lambda f: getattr(f, "__name__", f))
 def test_a_passing_fault_changes_nothing_but_the_tries(scripted: Any, fault: Any) -> None:
     cfg = config(**TIMES.get(fault, {}))
     plain, _ = run(scripted(), cfg)
@@ -131,7 +131,7 @@ def test_a_passing_fault_changes_nothing_but_the_tries(scripted: Any, fault: Any
         ]
 
 
-@pytest.mark.parametrize("fault", ALL, ids=str)
+@pytest.mark.parametrize("fault", ALL, ids=lambda f: getattr(f, "__name__", f))
 def test_a_lasting_fault_is_recorded_and_tolerated(scripted: Any, fault: Any) -> None:
     cfg = config(retries=1, **TIMES.get(fault, {}))
     sampler = faulty(scripted, fault, {(0, 1), (1, 3), (2, 0)}, cfg)
