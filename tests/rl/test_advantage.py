@@ -8,7 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from openzaya.config.base import load_recipe
+from openzaya.config.rl_loss import AdvantageConfig, LengthRewardConfig
+from openzaya.errors import ConfigError
 from openzaya.rl.advantage import (
+    advantages,
     dr_grpo,
     grpo,
     keep_group,
@@ -121,3 +125,78 @@ def test_length_term_by_hand() -> None:
     close(centred, [[1.6, 0.8, -1.2, -1.2], [0.0] * 4])
     close(centred.sum(1), [0.0, 0.0])
     close(with_length_term(rewards, uneven, centre=False), [[1.8, 1, -1, -1], [0.0] * 4])
+
+
+def slow_length_reward(
+    rewards: list[float],
+    lengths: list[int],
+    best: float,
+    c: float,
+    l_max: int,
+    t_l: int,
+    t_acc: float,
+) -> list[float]:
+    """Eq. 8-10, rollout by rollout."""
+    correct = [r == 1 for r in rewards]
+    p = sum(correct) / len(rewards)
+    out = []
+    for ok, length in zip(correct, lengths, strict=True):
+        if not ok or not p > best - t_acc or not p > 1 / len(rewards):
+            out.append(0.0)
+            continue
+        l_min = min(n for n, right in zip(lengths, correct, strict=True) if right)
+        if length <= l_min + t_l:
+            share = 0.5
+        else:
+            share = 0.5 - min(max((length - l_min) / (l_max - l_min), 0.0), 1.0)
+        out.append(c * p * share)
+    return out
+
+
+def test_length_reward_is_its_definition() -> None:
+    g = torch.Generator().manual_seed(0)
+    rewards = (torch.rand(200, 8, generator=g) < torch.rand(200, 1, generator=g)).float()
+    lengths = torch.randint(1, 1101, (200, 8), generator=g)
+    best = torch.rand(200, generator=g)
+    fast = length_reward(rewards, lengths, best, **{**LENGTH, "weight": 0.7})
+    rows = zip(rewards.tolist(), lengths.tolist(), best.tolist(), strict=True)
+    slow = [slow_length_reward(r, n, b, 0.7, 1100, 50, 0.05) for r, n, b in rows]
+    close(fast, slow)
+    assert (fast > 0).any() and (fast < 0).any() and (fast == 0).any()
+    # wrong rollouts never earn, shorter right ones never earn less
+    assert not fast[rewards == 0].any()
+    for row, n, r in zip(fast, lengths, rewards, strict=True):
+        right = n[r == 1].argsort()
+        assert (row[r == 1][right].diff() <= 1e-7).all()
+
+
+def test_configured_advantages() -> None:
+    rewards = torch.tensor([[1.0, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]])
+    lengths = torch.tensor([[100, 1100, 5, 5]] * 3)
+    term = length_reward(rewards, lengths, torch.zeros(3), **LENGTH)
+    for kind, function in (("maxrl", maxrl), ("grpo", grpo), ("dr_grpo", dr_grpo)):
+        plain = advantages(AdvantageConfig(kind=kind), rewards)
+        torch.testing.assert_close(plain, function(rewards))
+    # dr = 1/2 * (1/2, -1/2) = (1/4, -1/4): the numerator alone moves, over the plain mean of 1/2
+    got = advantages(AdvantageConfig(length_reward=LengthRewardConfig()), rewards, term)
+    close(got, [[1.5, 0.5, -1.0, -1.0], [0.0] * 4, [0.0] * 4])
+    assert term[1].any(), "a group solved throughout has length rewards, but is no contrast"
+
+
+def test_centring_is_a_choice() -> None:
+    rewards, lengths = torch.tensor([[1.0, 1, 1, 0]]), torch.tensor([[100, 120, 600, 10]])
+    term = length_reward(rewards, lengths, torch.zeros(1), **LENGTH)  # mean 3/16
+    centred = advantages(AdvantageConfig(), rewards, term)
+    free = advantages(AdvantageConfig(centre=False), rewards, term)
+    assert centred.sum().item() == pytest.approx(0, abs=1e-6)
+    torch.testing.assert_close(free - centred, torch.full((1, 4), 3 / 16 / 0.75))
+
+
+def test_length_reward_config() -> None:
+    config = LengthRewardConfig()
+    assert [config.weight(s, 11) for s in (0, 5, 10, 20)] == pytest.approx([0.1, 0.55, 1.0, 1.0])
+    assert config.weight(0, 1) == 0.1
+    assert config.lengths(81_920) == (81_920, 4096)
+    assert LengthRewardConfig(max_length=1000).lengths(81_920) == (1000, 50)
+    with pytest.raises(ConfigError, match="defined for maxrl, not for grpo"):
+        load_recipe(AdvantageConfig, None, ["kind=grpo", "length_reward.start=0.1"])

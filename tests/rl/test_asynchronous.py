@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from openzaya.config.base import load_recipe
 from openzaya.config.model import ModelConfig

@@ -127,6 +127,25 @@ def test_one_layers_weights_in_bf16(
     assert "rounded to bf16" in said and name in said and "more" not in said
 
 
+def test_a_quantised_engine(trainer: ZayaForCausalLM) -> None:
+    engine = Engine(PackedModel.of(trainer, Format.INT8), end_id=90, version=VERSION)
+    said = verdict(trainer, completions(engine), engine.runner)
+    assert "rounded to int8" in said and "holds other weights" not in said
+
+
+def test_bf16_passes_the_reports_thresholds(trainer: ZayaForCausalLM) -> None:
+    """Two programs in bf16 differ, by as little as the report found; no layer is accused of it."""
+    half = copy.deepcopy(trainer).bfloat16()
+    for block in half.model.layers:
+        block.mlp.gate.balancing_biases = block.mlp.gate.balancing_biases.float()
+    engine = Engine(half, end_id=90, version=VERSION)
+    assert isinstance(engine.runner, NativeRunner)
+    drawn = completions(engine)
+    found = check(half, drawn, GateConfig(), version=VERSION, runner=engine.runner)
+    assert 1e-7 < found.kl < 1.3e-4
+    assert "no layer stands out" in verdict(half, drawn, engine.runner)
+
+
 def test_router_indices_shifted_by_one(
     trainer: ZayaForCausalLM, engine: Engine, matched: list[Completion]
 ) -> None:

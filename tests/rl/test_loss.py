@@ -1,4 +1,4 @@
-"""The token loss against a slow reference; what the mask lets through; micro-batches."""
+"""The report's loss: what its mask lets through; how token losses add up to a batch's."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from openzaya.rl.loss import binary_tv_mask, policy_loss, sum_per_rollout_mean
+from openzaya.rl.loss import binary_tv_mask, policy_loss, token_weights
 
 N, R, HORIZON = 60, 6, 16
 
@@ -78,24 +78,48 @@ def test_masked_token_passes_no_gradient_even_if_its_weight_is_infinite() -> Non
     assert logp.grad is not None and logp.grad.item() == 0 and loss.item() == 0
 
 
-def test_micro_batches_add_up_to_the_whole() -> None:
-    logp, behaviour, advantage, rollout = batch()
-
-    def share(keep: Tensor, rollouts: int) -> Tensor:
-        loss = policy_loss(logp[keep], behaviour[keep], advantage[keep])
-        return sum_per_rollout_mean(loss, rollouts, HORIZON)
-
-    whole = share(torch.ones(N, dtype=torch.bool), R)
-    parts = [rollout == 0, (rollout > 0) & (rollout < 3), rollout >= 3]
-    summed = sum((share(keep, R) for keep in parts), torch.zeros(()))
-    torch.testing.assert_close(summed, whole)
-    torch.testing.assert_close(gradient(summed, logp), gradient(whole, logp))
-    # negative control: averaging each micro-batch over its own rollouts depends on the cut
-    local = [share(keep, len(rollout[keep].unique())) for keep in parts]
-    assert (torch.stack(local).mean() - whole).abs() > 0.01
+def test_aggregations_by_hand() -> None:
+    """Rollouts of 3 and 1 tokens in a batch of 4 rollouts and 10 tokens, horizon 8."""
+    loss, lengths = torch.tensor([1.0, 2, 3, 10]), [3, 1]
+    totals = {"total_rollouts": 4, "total_tokens": 10, "horizon": 8}
+    summed = (loss * token_weights(lengths, "rollout_sum", **totals)).sum()
+    assert summed.item() == pytest.approx((6 + 10) / 4 / 8)
+    over_tokens = (loss * token_weights(lengths, "token_mean", **totals)).sum()
+    assert over_tokens.item() == pytest.approx(16 / 10)
+    averaged = (loss * token_weights(lengths, "rollout_mean", **totals)).sum()
+    assert averaged.item() == pytest.approx((2 + 10) / 4)
 
 
-def test_aggregation_is_sum_per_rollout_then_mean() -> None:
-    loss, rollout = torch.tensor([1.0, 2, 3, 10]), torch.tensor([0, 0, 0, 1])
-    per_rollout = torch.zeros(2).index_add(0, rollout, loss)
-    torch.testing.assert_close(sum_per_rollout_mean(loss, 2, 4), per_rollout.mean() / 4)
+def test_only_rollout_sum_and_token_mean_weigh_all_tokens_alike() -> None:
+    """Dr. GRPO's point: a mean over a rollout's own length punishes long wrong answers less."""
+    lengths = [1, 7, 100]
+    totals = {"total_rollouts": 3, "total_tokens": 108, "horizon": 128}
+    for aggregation in ("rollout_sum", "token_mean"):
+        assert len(token_weights(lengths, aggregation, **totals).unique()) == 1  # type: ignore[arg-type]
+    assert len(token_weights(lengths, "rollout_mean", **totals).unique()) == 3
+
+
+@pytest.mark.parametrize("aggregation", ["rollout_sum", "token_mean", "rollout_mean"])
+def test_micro_batches_add_up_to_the_whole(aggregation) -> None:
+    _, _, _, rollout = batch()
+    lengths = rollout.bincount(minlength=R).tolist()
+    loss = torch.randn(N, generator=torch.Generator().manual_seed(1))
+
+    def share(low: int, high: int, **totals: int) -> float:
+        n = sum(lengths[:low])
+        part = loss[n : n + sum(lengths[low:high])]
+        return (part * token_weights(lengths[low:high], aggregation, **totals)).sum().item()
+
+    whole = {"total_rollouts": R, "total_tokens": N, "horizon": HORIZON}
+    cuts = [(0, 1), (1, 3), (3, R)]
+    total = sum(share(*cut, **whole) for cut in cuts)
+    assert total == pytest.approx(share(0, R, **whole), abs=1e-6)
+    # negative control: each micro-batch averaged over its own rollouts and tokens
+    own = [
+        share(
+            low, high, total_rollouts=high - low, total_tokens=sum(lengths[low:high]),
+            horizon=HORIZON,
+        )
+        for low, high in cuts
+    ]  # fmt: skip
+    assert abs(sum(own) / len(own) - share(0, R, **whole)) > 1e-3

@@ -12,8 +12,10 @@ from openzaya.rl.monitors import (
     compressibility,
     effective_sample_size,
     is_degenerate,
+    is_gibberish,
     mismatch,
     rare_token_fraction,
+    sampled_kl,
 )
 
 V = 262272
@@ -82,6 +84,27 @@ def test_rare_tokens_by_hand() -> None:
     ids = [0, 89, 90, 99]
     assert rare_token_fraction(ids, 100, 0.10) == 0.5
     assert rare_token_fraction(ids, 100, 0.01) == 0.25
+
+
+def test_gibberish_is_rare_and_unlikely_at_once() -> None:
+    unlikely, likely = -math.log(V) - 2.1, -math.log(V) - 1.9
+    assert is_gibberish([5, 200_000], [-1.0, unlikely], V)
+    assert not is_gibberish([5, 200_000], [-1.0, likely], V)
+    assert not is_gibberish([5, 90_000], [-1.0, unlikely], V)
+    assert not is_gibberish([200_000, 5], [-1.0, unlikely], V), "of one token, not of two"
+    assert is_gibberish([5, 90_000], [-1.0, unlikely], V, above=80_000)
+    assert not is_gibberish([], [], V)
+
+
+def test_sampled_kl_is_never_negative() -> None:
+    """Where the plain mean of log(mu/pi), also unbiased, is, now and then."""
+    g = torch.Generator().manual_seed(0)
+    mu = torch.randn(50, 5, generator=g).log_softmax(1)
+    pi = (mu + 0.05 * torch.randn(50, 5, generator=g)).log_softmax(1)
+    drawn = torch.multinomial(mu.exp(), 4, True, generator=g)
+    ours = [sampled_kl(a[i], b[i]) for a, b, i in zip(pi, mu, drawn, strict=True)]
+    plain = (mu.gather(1, drawn) - pi.gather(1, drawn)).mean(1)
+    assert min(ours) >= 0 and (plain < 0).any()
 
 
 def test_mismatch_by_hand() -> None:

@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from openzaya.config.base import load_recipe
+from openzaya.config.rl_loss import LossConfig
 from openzaya.engine import Engine
 from openzaya.model import ZayaForCausalLM
+from openzaya.rl import trainer
 from openzaya.rl.tails import TailBuffer, TailGroup
 from openzaya.rl.trainer import Rollout, accumulate, token_logprobs
 from openzaya.types import Completion, FinishReason, SamplingParams
@@ -59,12 +62,10 @@ def test_shifted_experts_are_seen(model: ZayaForCausalLM, rollouts: list[Rollout
     assert gap(model, shifted) > 1e-3
 
 
-def gradients(
-    model: ZayaForCausalLM, rollouts: list[Rollout], limit: int, cap: float | None = 10.0
-) -> torch.Tensor:
+def gradients(model: ZayaForCausalLM, rollouts: list[Rollout], limit: int) -> torch.Tensor:
     model.zero_grad()
     accumulate(
-        model, rollouts, total_rollouts=16, horizon=12, delta=0.1, ratio_cap=cap,
+        model, rollouts, total_rollouts=16, horizon=12, loss=LossConfig(),
         tokens_per_microbatch=limit,
     )  # fmt: skip
     grads = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
@@ -92,10 +93,28 @@ def test_gradient_equals_a_slow_reference(model: ZayaForCausalLM, rollouts: list
     assert slow.abs().max() > 0
 
 
+def test_logits_in_pieces_are_the_same(
+    model: ZayaForCausalLM, rollouts: list[Rollout], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    completions = [r.completion for r in rollouts]
+    whole, (logp, entropy, _) = (
+        gradients(model, rollouts, 10_000),
+        token_logprobs(model, completions),
+    )
+    monkeypatch.setattr(trainer, "LOGITS_AT_ONCE", 40 * 7)  # seven rows of the vocabulary
+    cut, (logp_7, entropy_7, _) = (
+        gradients(model, rollouts, 10_000),
+        token_logprobs(model, completions),
+    )
+    torch.testing.assert_close(logp_7, logp)
+    torch.testing.assert_close(entropy_7, entropy)
+    assert (whole - cut).abs().max() < 1e-6 * whole.abs().max().clamp(min=1)
+
+
 def test_replay_keeps_the_router_learning(model: ZayaForCausalLM, rollouts: list[Rollout]) -> None:
     model.zero_grad()
     accumulate(
-        model, rollouts, total_rollouts=16, horizon=12, delta=0.1, ratio_cap=10.0,
+        model, rollouts, total_rollouts=16, horizon=12, loss=LossConfig(),
         tokens_per_microbatch=10_000,
     )  # fmt: skip
     grads = {n: p.grad for n, p in model.named_parameters()}
@@ -104,6 +123,80 @@ def test_replay_keeps_the_router_learning(model: ZayaForCausalLM, rollouts: list
             grad = grads[name]
             assert grad is not None and grad.abs().max() > 0
     model.zero_grad()
+
+
+LOSSES = [
+    ["kind=dppo", "delta=0.1"], ["kind=ppo-clip"], ["kind=cispo"], ["kind=gspo"],
+    ["kind=tis", "level=rollout"], ["kind=icepop"], ["kind=reinforce", "aggregation=rollout_mean"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("overrides", LOSSES)
+def test_any_loss_in_micro_batches(
+    model: ZayaForCausalLM, rollouts: list[Rollout], overrides: list[str]
+) -> None:
+    """Off policy: the engine's log-probabilities are moved, so that ratios differ from 1."""
+    noise = np.random.default_rng(0)
+    stale = [
+        Rollout(
+            dataclasses.replace(
+                r.completion,
+                logprobs=r.completion.logprobs
+                + noise.normal(0, 0.05, len(r.completion.logprobs)).astype(np.float32),
+            ),
+            r.advantage,
+        )
+        for r in rollouts
+    ]
+
+    def whole(limit: int) -> tuple[torch.Tensor, dict[str, float]]:
+        model.zero_grad()
+        stats, _ = accumulate(
+            model, stale, total_rollouts=16, horizon=12, tokens_per_microbatch=limit,
+            loss=load_recipe(LossConfig, None, overrides),
+        )  # fmt: skip
+        grads = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+        model.zero_grad()
+        return torch.cat(grads), stats.metrics()
+
+    (one, metrics), (cut, again) = whole(10_000), whole(30)
+    assert one.abs().max() > 0
+    assert (one - cut).abs().max() < 2e-6 * one.abs().max().clamp(min=1)
+    assert metrics == pytest.approx(again, rel=1e-3, abs=1e-6)
+    assert {"loss", "entropy", "masked_up", "masked_down", "mismatch_kl_kept"} <= set(metrics)
+
+
+def test_statistics_of_masked_tokens(model: ZayaForCausalLM, rollouts: list[Rollout]) -> None:
+    """One token of a praised rollout is thought far less likely by the engine: masked, up."""
+    praised = next(r for r in rollouts if r.advantage > 0)
+    logprobs = praised.completion.logprobs.copy()
+    at = int(logprobs.argmax())
+    logprobs[at] -= 3.0
+    moved = Rollout(dataclasses.replace(praised.completion, logprobs=logprobs), praised.advantage)
+    stats, _ = accumulate(
+        model, [moved], total_rollouts=1, horizon=12, tokens_per_microbatch=1000,
+        loss=LossConfig(delta=0.01),
+    )  # fmt: skip
+    model.zero_grad()
+    metrics = stats.metrics()
+    assert metrics["masked_up"] == 1 / len(logprobs) and metrics["masked_down"] == 0
+    assert metrics["mismatch_kl_masked"] == pytest.approx(np.expm1(3) - 3, rel=1e-4)
+    assert metrics["mismatch_kl_kept"] < 1e-9
+
+
+def test_temperature_is_the_samplers(model: ZayaForCausalLM) -> None:
+    params = [SamplingParams(12, temperature=0.6, seed=3)]
+    (s,) = Engine(model, end_id=39).generate([[1, 2, 3]], params, capture_experts=True)
+    c = Completion(
+        np.array(s.prompt, dtype=np.int32), np.array(s.tokens, dtype=np.int32),
+        np.array(s.logprobs, dtype=np.float32), np.zeros(len(s.tokens), dtype=np.int32),
+        FinishReason.LENGTH, "", "", None, s.experts,
+    )  # fmt: skip
+    with torch.no_grad():
+        told, _, _ = token_logprobs(model, [c], temperature=0.6)
+        untold, _, _ = token_logprobs(model, [c])
+    assert np.abs(told.numpy() - c.logprobs).max() < 1e-5
+    assert np.abs(untold.numpy() - c.logprobs).max() > 1e-2
 
 
 def test_tail_buffer_evicts_the_oldest_and_survives_a_checkpoint() -> None:

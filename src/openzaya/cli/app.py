@@ -13,11 +13,12 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from openzaya.cli.cascade import cascade
 from openzaya.cli.config import config
 from openzaya.cli.data import data_app
 from openzaya.cli.doctor import doctor
 from openzaya.cli.envs import envs_app
-from openzaya.cli.cascade import cascade
+from openzaya.cli.evaluate import evaluate
 from openzaya.cli.model import convert, model_app
 from openzaya.cli.rl import rl_app
 from openzaya.cli.serve import chat, generate, quantize, serve
@@ -35,6 +36,7 @@ DISK_FULL = RunError(
 EXTRAS = dict.fromkeys(("starlette", "uvicorn", "sse_starlette", "prometheus_client"), "serve")
 EXTRAS |= dict.fromkeys(("math_verify", "sympy", "networkx"), "envs")
 EXTRAS |= dict.fromkeys(("datatrove", "datasets", "grain", "pyarrow"), "data")
+EXTRAS |= dict.fromkeys(("inspect_ai", "lm_eval", "langdetect", "immutabledict"), "eval")
 """Packages of the optional parts, and what to install for them."""
 
 
@@ -111,6 +113,7 @@ app.command()(doctor)
 app.command()(config)
 for verb in (demo, solve, replay, chat, generate, serve, train, cascade, report, convert, quantize):
     app.command()(verb)
+app.command("eval")(evaluate)
 app.add_typer(model_app, name="model")
 app.add_typer(data_app, name="data")
 app.add_typer(rl_app, name="rl")

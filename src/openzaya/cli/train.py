@@ -1,4 +1,4 @@
-"""Verbs that make and improve a model: demo, train, rl, report."""
+"""Verbs that make a model, and show a run: demo, train, report."""
 
 from __future__ import annotations
 
@@ -35,14 +35,6 @@ def train(recipe: Path, out: Path, overrides: Overrides = None, overwrite: bool 
     from openzaya.train.loop import train as run_training
 
     _stage(TrainConfig, run_training, recipe, out, overrides, overwrite)
-
-
-def rl(recipe: Path, out: Path, overrides: Overrides = None, overwrite: bool = False) -> None:
-    """Run an RL recipe in the folder OUT; the same line again goes on."""
-    from openzaya.config.rl import RLConfig
-    from openzaya.rl.loop import reinforce
-
-    _stage(RLConfig, reinforce, recipe, out, overrides, overwrite)
 
 
 def _stage(
@@ -96,7 +88,7 @@ def _note(bar: Any, task: Any, values: dict[str, Any]) -> None:
 
 
 def report(folder: Path) -> None:
-    """Write FOLDER/report.html from what a demo run left there."""
+    """Write FOLDER/report.html of a demo, a training run, or an RL cascade."""
     from openzaya.report import write_report
 
     typer.echo(write_report(folder))

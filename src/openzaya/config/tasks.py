@@ -12,7 +12,8 @@ class TaskConfig(Config):
 
     environment: str
     """A name of `zaya envs list`. Training text can be written for those with worked solutions;
-    RL and evaluation take any."""
+    RL and evaluation take any, and `SOURCE:*`: all admitted ones of a source, for instance rlve:*,
+    which share the task's weight."""
     params: dict[str, int | float | str] = Field(default_factory=dict)
     """Passed to the environment; they win over what its difficulty sets."""
     difficulty: NonNegativeInt = 0

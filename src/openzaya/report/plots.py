@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -163,3 +164,76 @@ def _dev(axis: Any, metrics: Rows) -> None:
     axis.set_title("validation accuracy, %", fontsize=10)
     if tasks:
         axis.legend(fontsize=7)
+
+
+def cascade_accuracy(result: dict[str, Any]) -> str:
+    """Accuracy on the same unseen problems, task by task, from the start through the stages."""
+    figure, axes = _figure(9.0, 3.4)
+    names = ["start", *(s["name"] for s in result["stages"])]
+    found = [result["start"], *(s["evaluation"] for s in result["stages"])]
+    axis = axes[0]
+    for i, task in enumerate(result["problems"]):
+        values = [100 * float(np.mean(e["tasks"][task]["values"])) for e in found]
+        axis.plot(names, values, ".-", color=_COLORS[i % len(_COLORS)], lw=1, alpha=0.7, label=task)
+    overall = [100 * e["accuracy"] for e in found]
+    errors = [100 * e["stderr"] for e in found]
+    axis.errorbar(names, overall, yerr=errors, fmt="o-", color="black", lw=2, capsize=3,
+                  label="all tasks")  # fmt: skip
+    axis.set_ylim(0, 100)
+    axis.set_ylabel("accuracy on unseen problems, %")
+    if len(result["problems"]) <= 12:
+        axis.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    return _svg(figure)
+
+
+def cascade_gains(stages: Rows) -> str:
+    """Each stage's difference to the one before it, all tasks, with its 95% interval."""
+    figure, axes = _figure(9.0, 0.5 + 0.45 * len(stages))
+    colors = {"gain": "#1b7f3b", "loss": "#b02a37", "no gain": "#777777"}
+    for y, stage in enumerate(stages):
+        g = stage["gain"]
+        middle, low, high = (100 * g[k] for k in ("difference", "low", "high"))
+        color = colors[g["verdict"]]
+        axes[0].plot([low, high], [y, y], "-", color=color, lw=3, solid_capstyle="butt")
+        axes[0].plot([middle], [y], "o", color=color)
+    axes[0].axvline(0, color="black", lw=0.8)
+    axes[0].set_yticks(range(len(stages)), [f"{s['name']}: {s['gain']['verdict']}" for s in stages])
+    axes[0].invert_yaxis()
+    axes[0].set_xlabel("points against the stage before, 95% interval", fontsize=9)
+    return _svg(figure)
+
+
+def rl_stage(metrics: Rows) -> str:
+    """Reward, difficulty, response length, staleness, and the gap between sampler and trainer."""
+    figure, axes = _figure(15.0, 3.0, 5)
+    steps = [m for m in metrics if "reward" in m]
+    x = [m["step"] for m in steps]
+    axes[0].plot(x, [100 * m["reward"] for m in steps], color=_COLORS[0], lw=1)
+    axes[0].set_title("reward of the batch, %", fontsize=10)
+    tasks = list(steps[0]["difficulty"]) if steps else []
+    for i, task in enumerate(tasks):
+        values = [m["difficulty"][task] for m in steps]
+        axes[1].plot(x, values, color=_COLORS[i % len(_COLORS)], lw=1, label=task)
+    axes[1].set_title("difficulty", fontsize=10)
+    if 0 < len(tasks) <= 8:
+        axes[1].legend(fontsize=7)
+    axes[2].plot(x, [m["response_p50"] for m in steps], color=_COLORS[0], lw=1, label="median")
+    axes[2].plot(x, [m["response_p90"] for m in steps], color=_COLORS[1], lw=1, label="p90")
+    axes[2].set_title("response, tokens", fontsize=10)
+    if steps:
+        axes[2].legend(fontsize=7)
+    total = Counter[int]()
+    for m in steps:
+        total.update(dict(enumerate(m["staleness"])))
+    shares = [100 * total[age] / max(1, total.total()) for age in sorted(total)]
+    axes[3].bar(sorted(total), shares, color=_COLORS[3])
+    axes[3].set_xticks(sorted(total))
+    axes[3].set_title("groups by staleness, %", fontsize=10)
+    moved = [m for m in steps if "mismatch_kl" in m]
+    if moved:
+        kl = [max(m["mismatch_kl"], 1e-16) for m in moved]
+        axes[4].semilogy([m["step"] for m in moved], kl, color=_COLORS[4], lw=1)
+    axes[4].set_title("KL, sampler against trainer", fontsize=10)
+    _label_steps([axes[0], axes[1], axes[2], axes[4]])
+    axes[3].set_xlabel("trainer steps", fontsize=9)
+    return _svg(figure)

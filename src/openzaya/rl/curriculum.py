@@ -85,6 +85,11 @@ class Curriculum:
         moved = max(0, level.difficulty + by)
         level.difficulty = moved if most is None else min(moved, most)
 
+    def begin(self, name: str, difficulty: int) -> None:
+        """Where an environment starts, as its calibration found."""
+        most = self.highest[name]
+        self.levels[name].difficulty = difficulty if most is None else min(difficulty, most)
+
     def difficulties(self) -> dict[str, int]:
         return {name: level.difficulty for name, level in self.levels.items()}
 

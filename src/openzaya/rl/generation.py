@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from openzaya.errors import EngineError, ZayaError
@@ -22,17 +22,17 @@ T = TypeVar("T")
 
 
 class Generation:
-    """Starts what the orchestrator lets start, from `begin` to `close`."""
+    """Starts what the orchestrator lets start, from `begin` to `close`; `open` comes first."""
 
     def __init__(
         self,
         orchestrator: Orchestrator[Judged],
         crew: Crew,
         request: Callable[[Group[Judged], int], Request],
-        judge: Callable[[Group[Judged], Completion], Judged],
+        judge: Callable[[Group[Judged], Completion], Awaitable[Judged]],
         keep: Callable[[Group[Judged], int, Judged], None] | None = None,
     ) -> None:
-        """`request(group, slot)` is what is asked; `judge` scores what came, in a thread; `keep`
+        """`request(group, slot)` is what is asked; `judge` scores what came; `keep`
         stores what has ended."""
         self.orchestrator, self.crew = orchestrator, crew
         self._request, self._judge, self._keep = request, judge, keep
@@ -44,12 +44,15 @@ class Generation:
         self.waited = 0.0
         """Seconds that the trainer has waited for batches."""
 
+    def open(self) -> None:
+        """From now on samplers have the weights, and `do` works."""
+        self._thread.start()
+        self.do(self.crew.publish(self.orchestrator.version))
+
     def begin(self) -> None:
         """Go on with what was in flight, and start new groups."""
-        self._thread.start()
 
         async def begin() -> None:
-            await self.crew.publish(self.orchestrator.version)
             self.orchestrator.published()
             for group in list(self.orchestrator.flying.values()):
                 self._fly(group, group.missing)
@@ -146,7 +149,7 @@ class Generation:
                         ) from error
                     return
                 continue
-            judged = await asyncio.to_thread(self._judge, group, completion)
+            judged = await self._judge(group, completion)
             if self._keep is not None:
                 self._keep(group, slot, judged)
             self.orchestrator.ended(group.id, slot, judged, judged.oldest)

@@ -8,24 +8,32 @@ them, and none is drawn twice.
 
 from __future__ import annotations
 
+import asyncio
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import torch
 
-from openzaya.config.rl import RLConfig
+from openzaya.config.rl import ChatRewardConfig, RLConfig
+from openzaya.engine.runner import Runner
+from openzaya.envs.rewards.gate import GatedReward
+from openzaya.envs.rewards.judge import RubricJudge
+from openzaya.envs.rewards.model import ScalarRewardModel
 from openzaya.model.checkpoint import load_model
 from openzaya.optim.groups import build_optimizers
-from openzaya.rl import finished
-from openzaya.rl.advantage import keep_group, maxrl
+from openzaya.rl import finished, gate, step_metrics
 from openzaya.rl.crew import Here, Servers
 from openzaya.rl.generation import Generation
-from openzaya.rl.monitors import is_degenerate, rare_token_fraction
+from openzaya.rl.monitors import is_degenerate
 from openzaya.rl.orchestrator import Group, Orchestrator
+from openzaya.rl.prepare import Preparation, Writer
 from openzaya.rl.prompts import Prompt, Prompts
 from openzaya.rl.rollout import Judged
+from openzaya.rl.solve_rate import SolveRates
+from openzaya.rl.tasks import spread
 from openzaya.rl.trainer import Rollout, accumulate
+from openzaya.rl.weigh import LengthTerm, counted, has_contrast, weigh
 from openzaya.run_dir import RunDir
 from openzaya.tokenizer import Tokenizer
 from openzaya.train import checkpoint
@@ -34,15 +42,18 @@ from openzaya.train.drive import OnStep, StageResult, drive
 from openzaya.train.examples import difficulties, environments
 from openzaya.ttc.draws import derived_seed
 from openzaya.ttc.tails import tail_ids
-from openzaya.types import Completion, FinishReason, Outcome, Request, SamplingParams, ThinkIds
+from openzaya.types import Completion, Environment, Request, SamplingParams, Score, ThinkIds
 
 FINISHED_FILE = "finished.jsonl"
+GATED = 256
+"""Most completions that the mismatch gate compares."""
 
 
 class RLTrainer:
     """Policy and optimizer here; prompts, samplers and what flies between them in `generation`."""
 
     def __init__(self, config: RLConfig, run: RunDir) -> None:
+        config = config.model_copy(update={"tasks": spread(config.tasks)})
         self.config, self.run = config, run
         self.envs = environments(config.tasks)
         levels = difficulties(config.tasks)
@@ -59,6 +70,11 @@ class RLTrainer:
             config.asynchrony, config.prompts_per_step, config.group_size,
             draw=self.prompts.draw, judge=self._contrast, learn=self._learn,
         )  # fmt: skip
+        length = config.advantage.length_reward
+        self.rates = SolveRates(length.rate_decay if length is not None else 0.0)
+        self.gated, self._chat = _gated(config.chat_reward, self.envs)
+        self.gate_due, self._trusted = True, False
+        """Whether the schedule wants a check; whether this process has made one."""
         self.step = self.tokens = 0
         if found:
             checkpoint.verify(found)
@@ -71,16 +87,28 @@ class RLTrainer:
             if remote
             else Here(self.model, self.tokenizer, self.step)
         )
-        self.finished = None
-        if config.asynchrony.max_staleness:
-            for group, prompt, slot, rollout in finished.read(run.path / FINISHED_FILE):
+        self.finished: finished.Finished | None = None
+        self.generation = Generation(
+            self.orchestrator, crew, self._request, self._judge, keep=self._keep
+        )
+        try:
+            self.generation.open()
+            self._begin(settled=found is not None)
+        except BaseException:
+            self.close()
+            raise
+
+    def _begin(self, settled: bool) -> None:
+        """What comes before the first step, then what was in flight, then new groups."""
+        writer = Writer(self.generation.crew.sample, self.think_ids, self._detokenize)
+        before = Preparation(self.config, self.envs, self.prompts, self.run.path)
+        self.generation.do(before.run(writer, settled))
+        if self.config.asynchrony.max_staleness:
+            path = self.run.path / FINISHED_FILE
+            for group, prompt, slot, rollout in finished.read(path):
                 self.orchestrator.restore(group, prompt, slot, rollout)
             self.orchestrator.restored(lambda rollout: rollout.oldest)
-            self.finished = finished.Finished(run.path / FINISHED_FILE)
-        self.generation = Generation(
-            self.orchestrator, crew, self._request, self._judge,
-            keep=self.finished.add if self.finished is not None else None,
-        )  # fmt: skip
+            self.finished = finished.Finished(path)
         self.generation.begin()
 
     def save(self) -> str:
@@ -96,6 +124,8 @@ class RLTrainer:
             "tokens": self.tokens,
             "optimizers": self.optimizers.state_dict(),
             "prompts": self.prompts.state_dict(),
+            "rates": self.rates.state_dict(),
+            "gate_due": self.gate_due,
             "flight": flight,
         }
         folder = str(self.saver.save(self.step, self.model, self.tokenizer, state))
@@ -108,6 +138,8 @@ class RLTrainer:
         self.step, self.tokens = state["step"], state["tokens"]
         self.optimizers.load_state_dict(state["optimizers"])
         self.prompts.load_state_dict(state["prompts"])
+        self.rates.load_state_dict(state["rates"])
+        self.gate_due = state["gate_due"]
         flight = state["flight"]
         for group in (*flight["flying"], *flight["ready"]):
             group["prompt"] = Prompt.of(group["prompt"])
@@ -119,6 +151,9 @@ class RLTrainer:
         return self.config.steps
 
     def close(self) -> None:
+        if self._chat is not None:
+            self.generation.do(self._chat.__aexit__(None, None, None))
+            self._chat = None
         self.generation.close()
         self.saver.wait()
         if self.finished is not None:
@@ -128,57 +163,93 @@ class RLTrainer:
         config, started, waited = self.config, time.perf_counter(), self.generation.waited
         groups = self.generation.batch()
         ages = [self.orchestrator.staleness(g) for g in groups]
+        checked = self._check(groups)
         learnt = [self._weigh(group) for group in groups]
         rollouts = [rollout for group in learnt for rollout in group]
         stats, counts_LE = accumulate(
             self.model,
             rollouts,
             total_rollouts=config.prompts_per_step * config.group_size,
+            total_tokens=sum(len(r.completion.token_ids) for g in groups for r in _in_order(g)),
             horizon=config.think.budget,
-            delta=config.delta,
-            ratio_cap=config.ratio_cap,
+            loss=config.loss,
             tokens_per_microbatch=config.tokens_per_microbatch,
         )
         norm = self.optimizers.step(1.0, counts_LE) if rollouts else 0.0
+        self._record_rates(groups)
         self.step += 1
+        self.gate_due |= bool(config.gate.every) and self.step % config.gate.every == 0
         self.generation.stepped()
-        self._log(groups, ages, sum(map(bool, learnt)), started, waited, norm, stats.metrics())
+        seconds = {"seconds": time.perf_counter() - started}
+        seconds["waited_seconds"] = self.generation.waited - waited
+        self._log(groups, ages, sum(map(bool, learnt)), norm, stats.metrics() | checked | seconds)
+
+    def _check(self, groups: list[Group[Judged]]) -> dict[str, float]:
+        """The mismatch gate, where it is due and can be checked: on tokens that the weights of this
+        very step drew. MismatchError stops the run before anything is learnt."""
+        if (self._trusted and not self.gate_due) or self.orchestrator.serving != self.step:
+            return {}
+        scheduled, self.gate_due, self._trusted = self.gate_due, False, True
+        drawn = [r.completion for g in groups for r in _in_order(g)]
+        drawn = [c for c in drawn if (c.policy_version == self.step).all()][:GATED]
+        if not drawn:  # generation has run ahead: a rollout of each prompt by today's weights
+            drawn = self.generation.do(self._fresh(groups))
+        crew = self.generation.crew
+        runner: Runner | None = crew.engine.runner if isinstance(crew, Here) else None
+        agreement = gate.check(
+            self.model, drawn, self.config.gate, version=self.step, runner=runner,
+            tokens_per_microbatch=self.config.tokens_per_microbatch,
+        )  # fmt: skip
+        # A run that goes on checks its new process too, and logs what it would have logged.
+        return agreement.metrics() if scheduled else {}
+
+    async def _fresh(self, groups: list[Group[Judged]]) -> list[Completion]:
+        sample = self.generation.crew.sample
+        done = await asyncio.gather(*(sample(self._request(g, 0), g.id) for g in groups[:GATED]))
+        return [c for (c,) in done]
 
     def _log(
-        self, groups: list[Group[Judged]], ages: list[int], kept: int, started: float,
-        waited: float, norm: float, stats: dict[str, float],
+        self, groups: list[Group[Judged]], ages: list[int], kept: int, norm: float,
+        more: dict[str, float],
     ) -> None:  # fmt: skip
-        made = [r for g in groups for r in _in_order(g)]
-        drawn = [r.completion for r in made]
-        rewards_PG = np.array([[r.reward for r in _in_order(g)] for g in groups])
-        prompts = [g.prompt for g in groups]
-        self.tokens += sum(len(c.token_ids) for c in drawn)
-        outcomes = [r.score.outcome for r in made]
-        dropped = self.orchestrator.dropped
+        made = [_in_order(g) for g in groups]
+        seen = step_metrics.step_metrics(
+            [
+                step_metrics.Judged(
+                    g.prompt.task, [r.completion for r in m], [r.score for r in m],
+                    [r.reward for r in m],
+                )
+                for g, m in zip(groups, made, strict=True)
+            ],
+            vocab_size=self.tokenizer.vocab_size,
+            version=self.step - 1,
+        )  # fmt: skip
+        del seen["waited"]
+        self.tokens += sum(len(r.completion.token_ids) for m in made for r in m)
         self.run.log(
             self.step,
-            reward=float(rewards_PG.mean()),
-            reward_by_task=_mean_by([p.task for p in prompts], rewards_PG),
-            reward_by_depth=_mean_by([str(p.depth) for p in prompts], rewards_PG),
-            outcomes={str(o): outcomes.count(o) for o in Outcome if o in outcomes},
-            groups=len(groups),
-            kept_groups=kept,
-            dropped_all_wrong=int((rewards_PG.max(1) == 0).sum()),
-            dropped_all_right=int((rewards_PG.min(1) == 1).sum()),
-            dropped={reason: n for reason, n in sorted(dropped.items())},
-            staleness=[ages.count(age) for age in range(max(ages) + 1)],
-            difficulty=self.prompts.curriculum.difficulties(),
-            response_tokens=sum(len(c.token_ids) for c in drawn) / len(drawn),
-            truncated=sum(c.finish_reason is FinishReason.LENGTH for c in drawn) / len(drawn),
-            rare_tokens=rare_token_fraction(
-                np.concatenate([c.token_ids for c in drawn]), self.tokenizer.vocab_size, top=0.1
-            ),
-            tokens=self.tokens,
-            grad_norm=norm,
-            waited_seconds=self.generation.waited - waited,
-            seconds=time.perf_counter() - started,
-            **stats,
+            **seen
+            | {
+                "staleness": [ages.count(age) for age in range(max(ages) + 1)],
+                "staleness_of_rollouts": seen["staleness"],
+                "reward_by_depth": _mean_by(
+                    [str(g.prompt.depth) for g in groups], [[r.reward for r in m] for m in made]
+                ),
+                "kept_groups": kept,
+                "dropped": dict(sorted(self.orchestrator.dropped.items())),
+                "difficulty": self.prompts.curriculum.difficulties(),
+                "tokens": self.tokens,
+                "grad_norm": norm,
+                **more,
+            },
         )
+
+    async def _detokenize(self, token_ids: list[int]) -> str:
+        return self.tokenizer.decode(token_ids)
+
+    def _keep(self, group: Group[Judged], slot: int, judged: Judged) -> None:
+        if self.finished is not None:
+            self.finished.add(group, slot, judged)
 
     def _request(self, group: Group[Judged], slot: int) -> Request:
         params = SamplingParams(
@@ -186,37 +257,40 @@ class RLTrainer:
         )
         return Request(self.prompts.messages(group.prompt), params, return_experts=True)
 
-    def _judge(self, group: Group[Judged], completion: Completion) -> Judged:
-        """1 for a right answer, unless the rollout is a loop (report, stability monitors)."""
-        problem = self.prompts.problem(group.prompt)
-        score = self.envs[group.prompt.task].score(problem, completion.answer)
-        sound = score.correct and not is_degenerate(completion.token_ids)
-        return Judged(completion, score, float(sound))
-
-    def _counted(self, group: Group[Judged]) -> list[Judged]:
-        """Its rollouts that are evidence: a verifier that failed says nothing of them, and the
-        overlong filter leaves out what the budget cut."""
-        return [
-            r
-            for r in _in_order(group)
-            if r.score.outcome is not Outcome.VERIFIER_ERROR
-            and not (
-                self.config.overlong_filter and r.completion.finish_reason is FinishReason.LENGTH
-            )
-        ]
+    async def _judge(self, group: Group[Judged], completion: Completion) -> Judged:
+        """1 for a right answer, or what a chat reward says of it; 0 if the rollout is a loop
+        (report, stability monitors)."""
+        problem, task = self.prompts.problem(group.prompt), group.prompt.task
+        if task in self.gated:
+            score: Score = await self.gated[task].score(problem, completion.answer)
+            reward = score.reward if score.correct else 0.0
+        else:
+            score = await asyncio.to_thread(self.envs[task].score, problem, completion.answer)
+            reward = float(score.correct)
+        return Judged(completion, score, 0.0 if is_degenerate(completion.token_ids) else reward)
 
     def _contrast(self, group: Group[Judged]) -> str | None:
-        rewards = {r.reward for r in self._counted(group)}
-        return None if len(rewards) > 1 else "no contrast"
+        kept = counted(_in_order(group), self.config.overlong_filter)
+        return None if has_contrast(kept) else "no contrast"
 
     def _weigh(self, group: Group[Judged]) -> list[Rollout]:
         """The rollouts of one group that say something, with their advantages."""
-        counted = self._counted(group)
-        reward_1G = torch.tensor([[r.reward for r in counted]])
-        if not counted or not keep_group(reward_1G)[0]:
-            return []
-        advantage = maxrl(reward_1G)[0].tolist()
-        return [Rollout(r.completion, a) for r, a in zip(counted, advantage, strict=True)]
+        config, term = self.config, None
+        if (length := config.advantage.length_reward) is not None:
+            longest, free = length.lengths(config.think.budget)
+            term = LengthTerm(
+                length.weight(self.step, config.steps), longest, free,
+                self.rates.best(group.prompt.task), length.rate_tolerance,
+            )  # fmt: skip
+        kept = counted(_in_order(group), config.overlong_filter)
+        return weigh(kept, config.advantage, term)
+
+    def _record_rates(self, groups: list[Group[Judged]]) -> None:
+        solved: dict[str, list[float]] = {}
+        for group in groups:
+            right = [r.score.correct for r in _in_order(group)]
+            solved.setdefault(group.prompt.task, []).append(sum(right) / len(right))
+        self.rates.record(solved)
 
     def _learn(self, group: Group[Judged]) -> None:
         think, made = self.config.think, _in_order(group)
@@ -230,16 +304,32 @@ class RLTrainer:
         return self.generation.do(measuring)
 
     def facts(self) -> dict[str, Any]:
-        return {}
+        dropped = dict(sorted(self.orchestrator.dropped.items()))
+        return {"difficulty": self.prompts.curriculum.difficulties(), "dropped": dropped}
+
+
+def _gated(
+    config: ChatRewardConfig | None, envs: Mapping[str, Environment]
+) -> tuple[dict[str, GatedReward], ScalarRewardModel | RubricJudge | None]:
+    """Tasks whose answers an endpoint scores, and the endpoint."""
+    if config is None:
+        return {}, None
+    if config.model is not None:
+        chat: ScalarRewardModel | RubricJudge = ScalarRewardModel(config.model)
+    else:
+        assert config.judge is not None
+        chat = RubricJudge(config.judge)
+    return {name: GatedReward(envs[name], chat) for name in config.tasks}, chat
 
 
 def _in_order(group: Group[Judged]) -> list[Judged]:
     return [group.rollouts[slot] for slot in range(group.size)]
 
 
-def _mean_by(keys: list[str], rewards_PG: np.ndarray) -> dict[str, float]:
+def _mean_by(keys: list[str], rewards: list[list[float]]) -> dict[str, float]:
+    """Mean reward of the groups with each key."""
     return {
-        key: float(rewards_PG[[i for i, k in enumerate(keys) if k == key]].mean())
+        key: float(np.mean([r for k, r in zip(keys, rewards, strict=True) if k == key]))
         for key in sorted(set(keys))
     }
 

@@ -21,7 +21,7 @@ from openzaya.engine.packed import PackedModel, natural
 from openzaya.engine.runner import NativeRunner, Runner
 from openzaya.engine.torch_runner import TorchRunner
 from openzaya.kernels.network import BLOCK, Rows
-from openzaya.kernels.packed import Packed, unpack
+from openzaya.kernels.packed import Format, Packed, unpack
 from openzaya.model import Layout, ZayaForCausalLM
 from openzaya.types import Completion
 
@@ -48,6 +48,8 @@ NAMES = {
     "mlp_merge": "post_mlp_residual_scale",
 }
 """Packed parts by the names of the published weights."""
+_QUANTISED = {Format.INT8: 0.006, Format.INT4: 0.1}
+"""By what part of the largest weight a sound quantisation may be off; beyond are other weights."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -59,8 +61,8 @@ class WeightGap:
     name: str
     relative: float
     """Largest difference over the largest weight."""
-    rounded: bool
-    """The engine's are the trainer's, rounded to bf16."""
+    form: str | None
+    """What the engine's are the trainer's rounded to; None: they are others."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def fresh(runner: Runner, rows: Rows, depth: int | None = None, silent: bool = F
     blocks, slots = rows.table_BT.numel(), len(rows.length_B)
     if isinstance(runner, TorchRunner):
         assert depth is None
-        return TorchRunner(runner.model, blocks, slots)
+        return type(runner)(runner.model, blocks, slots)
     assert isinstance(runner, NativeRunner)
     packed = runner.packed
     if depth is not None:
@@ -117,7 +119,7 @@ def fresh(runner: Runner, rows: Rows, depth: int | None = None, silent: bool = F
             layers = [*layers[:-1], last]
         config = packed.config.model_copy(update={"num_hidden_layers": depth})
         packed = PackedModel(config, layers, packed.head, packed.vectors)
-    return NativeRunner(packed, blocks, slots)
+    return type(runner)(packed, blocks, slots)
 
 
 def one_by_one(runner: Runner, completion: Completion, temperature: float) -> Tensor:
@@ -231,9 +233,14 @@ def weight_gaps(model: ZayaForCausalLM, runner: Runner) -> list[WeightGap]:
 
     def compare(layer: int | None, parts: packing.Parts, others: packing.Parts) -> None:
         for name in parts:
-            gap = _weight_gap(_plain(parts[name]), _plain(others[name]))
-            if gap is not None:
-                found.append(WeightGap(layer, NAMES.get(name, name), *gap))
+            other = others[name]
+            gap = _weight_gap(_plain(parts[name]), _plain(other))
+            if gap is None:
+                continue
+            relative, form = gap
+            if isinstance(other, Packed) and relative < _QUANTISED.get(other.format, 0):
+                form = other.format.name.lower()
+            found.append(WeightGap(layer, NAMES.get(name, name), relative, form))
 
     head, vectors = packing.pack_rest(model, form)
     compare(
@@ -258,14 +265,14 @@ def _plain(part: Packed | Tensor | None) -> Tensor | None:
     return unpack(part, part.inputs) if isinstance(part, Packed) else part
 
 
-def _weight_gap(ours: Tensor | None, theirs: Tensor | None) -> tuple[float, bool] | None:
+def _weight_gap(ours: Tensor | None, theirs: Tensor | None) -> tuple[float, str | None] | None:
     if ours is None or theirs is None:
-        return None if ours is theirs else (float("inf"), False)
+        return None if ours is theirs else (float("inf"), None)
     ours, theirs = ours.float(), theirs.float()
     if ours.shape != theirs.shape:
-        return float("inf"), False
+        return float("inf"), None
     if torch.equal(ours, theirs):
         return None
     scale = ours.abs().max().clamp(min=torch.finfo(torch.float32).tiny)
     relative = ((ours - theirs).abs().max() / scale).item()
-    return relative, torch.equal(ours.bfloat16().float(), theirs)
+    return relative, "bf16" if torch.equal(ours.bfloat16().float(), theirs) else None

@@ -44,6 +44,10 @@ class Prompts:
         self.config = config
         self.problems = {name: Problems(env, "train") for name, env in envs.items()}
         self.buffer = TailBuffer(config.tail_buffer)
+        self.stored: dict[str, dict[str, list[TailGroup]]] = {}
+        """Tails drawn before the stage, by source and task."""
+        self.kept: dict[str, list[int]] = {}
+        """Problems that a filter has left, of the tasks that have one."""
         self.curriculum = Curriculum(
             config.curriculum,
             difficulties,
@@ -55,14 +59,43 @@ class Prompts:
         """The prompt of group number `group`: a function of it, the curriculum and the tails."""
         config = self.config
         rng = random.Random(f"rl:{config.seed}:{group}")
-        earlier = self.buffer.draw(rng) if rng.random() < config.aggregation_share else None
+        earlier = self._earlier(rng) if rng.random() < config.aggregation_share else None
         if earlier is None:
             task, difficulty = self.curriculum.draw(rng)
-            return Prompt(task, rng.getrandbits(40), difficulty)
+            return Prompt(task, self.index(task, rng), difficulty)
         tails = rng.sample(earlier.tails, min(config.think.candidates, len(earlier.tails)))
         return Prompt(
             earlier.task, earlier.index, earlier.difficulty, earlier.depth + 1, tuple(tails)
         )
+
+    def index(self, task: str, rng: random.Random) -> int:
+        """The number of a problem to train on."""
+        kept = self.kept.get(task)
+        return rng.getrandbits(40) if kept is None else rng.choice(kept)
+
+    def keep(self, task: str, indices: list[int]) -> None:
+        """From now on only these problems of `task` are drawn."""
+        self.kept[task] = sorted(indices)
+
+    def store(self, source: str, groups: list[TailGroup]) -> None:
+        """Tails of `source`, "start" or "expert", for aggregation prompts."""
+        by_task = self.stored.setdefault(source, {})
+        for group in groups:
+            by_task.setdefault(group.task, []).append(group)
+
+    def _earlier(self, rng: random.Random) -> TailGroup | None:
+        """Tails to aggregate: of a source by weight, then of a task by weight."""
+        tails = self.config.tails
+        weights = {"own": tails.own, "start": tails.start, "expert": tails.expert}
+        weights = {source: weight for source, weight in weights.items() if weight}
+        source = next(iter(weights))
+        if len(weights) > 1:
+            (source,) = rng.choices(list(weights), list(weights.values()))
+        if source == "own":
+            return self.buffer.draw(rng)
+        by_task = self.stored[source]
+        (task,) = rng.choices(list(by_task), [tails.tasks.get(name, 1.0) for name in by_task])
+        return rng.choice(by_task[task])
 
     def problem(self, prompt: Prompt) -> Problem:
         return self.problems[prompt.task].draw(prompt.index, prompt.difficulty)

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from openzaya.config.asynchrony import AsyncConfig
 from openzaya.config.simulate import SimulateConfig
 from openzaya.rl.orchestrator import Group, Orchestrator
 from openzaya.rl.tabular import draw, log_probabilities, table
@@ -353,3 +354,15 @@ class Simulation:
             "lost_tokens": self.lost_tokens,
             "crashes": sum(m.crashes for m in self.machines),
         }
+
+
+def compare(config: SimulateConfig) -> dict[str, Any]:
+    """A recipe beside the synchronous loop on the same machines: both summaries, and the ratio of
+    their tokens per second."""
+    synchronous = config.model_copy(update={"asynchrony": AsyncConfig()})
+    found = {
+        "recipe": Simulation(config).run().summary(),
+        "synchronous": Simulation(synchronous).run().summary(),
+    }
+    rates = [side["tokens_per_second"] for side in found.values()]
+    return found | {"ratio": rates[0] / rates[1]}

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from openzaya.config.rl_loss import LossConfig
 from openzaya.model import Layout, ZayaForCausalLM
@@ -17,6 +18,10 @@ from openzaya.rl.losses import token_loss
 from openzaya.rl.monitors import effective_sample_size, mismatch, sampled_kl
 from openzaya.train.loss import expert_counts
 from openzaya.types import Completion
+
+LOGITS_AT_ONCE = 1 << 26
+"""Logits of a micro-batch beyond these (256 MB) are made in pieces, and again in backward: all of
+them would be the largest tensor of a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,10 +103,22 @@ def token_logprobs(
 
     replay_NL = tensor(experts) if replay else None
     out = model(tensor(ids), Layout.of(lengths, device=device), replay_NL=replay_NL)
-    logits = model.logits(out.hidden_ND[tensor(positions)])
-    logp_NV = (logits / temperature).log_softmax(-1)
-    entropy_N = -(logp_NV.detach().exp() * logp_NV.detach()).sum(-1)
-    return logp_NV.gather(1, tensor(targets)[:, None])[:, 0], entropy_N, out.experts_NL
+    hidden_ND, target_N = out.hidden_ND[tensor(positions)], tensor(targets)
+
+    def chosen(hidden_ND: Tensor, target_N: Tensor) -> tuple[Tensor, Tensor]:
+        logp_NV = (model.logits(hidden_ND) / temperature).log_softmax(-1)
+        entropy_N = -(logp_NV.detach().exp() * logp_NV.detach()).sum(-1)
+        return logp_NV.gather(1, target_N[:, None])[:, 0], entropy_N
+
+    rows = max(1, LOGITS_AT_ONCE // model.config.vocab_size)
+    if len(target_N) <= rows:
+        return *chosen(hidden_ND, target_N), out.experts_NL
+    pieces = [
+        checkpoint(chosen, *piece, use_reentrant=False)
+        for piece in zip(hidden_ND.split(rows), target_N.split(rows), strict=True)
+    ]
+    logp, entropy = zip(*pieces, strict=True)
+    return torch.cat(logp), torch.cat(entropy), out.experts_NL
 
 
 def accumulate(
@@ -111,9 +128,7 @@ def accumulate(
     total_rollouts: int,
     horizon: int,
     tokens_per_microbatch: int,
-    loss: LossConfig | None = None,
-    delta: float = 0.1,
-    ratio_cap: float | None = 10.0,
+    loss: LossConfig,
     total_tokens: int | None = None,
     temperature: float = 1.0,
 ) -> tuple[StepStats, Tensor]:
@@ -121,11 +136,8 @@ def accumulate(
 
     `total_rollouts` counts the whole batch, dropped groups included, so a step with few useful
     groups is a small step; `total_tokens` (which the aggregation token_mean divides by) likewise,
-    None: those of `rollouts`. `loss` None is the report's, with `delta` and `ratio_cap`. Returns
-    statistics and the experts' loads (L, E).
+    None: those of `rollouts`. Returns statistics and the experts' loads (L, E).
     """
-    if loss is None:
-        loss = LossConfig(delta=delta, cap=ratio_cap, importance=ratio_cap is not None)
     stats = StepStats()
     config, device = model.config, model.lm_head.weight.device
     counts_LE = torch.zeros(config.num_hidden_layers, config.router_classes, dtype=torch.long)
