@@ -13,9 +13,12 @@ from hypothesis import strategies as st
 from openzaya.evals.stats import (
     avg_at_k,
     cluster_bootstrap,
+    even_interval,
     maj_at_k,
+    majority_within,
     paired_difference,
     pass_at_k,
+    sign_flip_test,
 )
 
 
@@ -145,3 +148,61 @@ def test_bootstrap_is_seeded_nested_and_centred() -> None:
     half_width = 1.96 * avg_at_k(values).standard_error
     assert (wide[1] - wide[0]) / 2 == pytest.approx(half_width, rel=0.1)
     assert cluster_bootstrap([1.0, 1.0, 1.0]) == (1.0, 1.0)
+
+
+def test_sign_flips_against_brute_force_and_scipy() -> None:
+    scipy = pytest.importorskip("scipy.stats")
+    rng = np.random.default_rng(3)
+    for n in (4, 7, 10):
+        first, second = rng.integers(0, 2, (n, 3)), rng.integers(0, 2, (n, 3))
+        gaps = first.mean(1) - second.mean(1)
+        brute = [
+            abs(np.dot(signs, gaps)) >= abs(gaps.sum()) - 1e-12
+            for signs in itertools.product((1, -1), repeat=n)
+        ]
+        assert sign_flip_test(first, second) == pytest.approx(np.mean(brute))
+        theirs = scipy.permutation_test(
+            (first.mean(1), second.mean(1)), lambda x, y: np.mean(x - y),
+            permutation_type="samples", n_resamples=np.inf,
+        )  # fmt: skip
+        assert sign_flip_test(first, second) == pytest.approx(theirs.pvalue)
+
+
+def test_sampled_sign_flips_come_near_the_normal_test() -> None:
+    scipy = pytest.importorskip("scipy.stats")
+    rng = np.random.default_rng(0)
+    second = rng.random((60, 1))
+    first = second + rng.normal(0.05, 0.2, (60, 1))
+    theirs = scipy.ttest_rel(first[:, 0], second[:, 0])
+    assert sign_flip_test(first, second) == pytest.approx(theirs.pvalue, abs=0.03)
+    assert paired_difference(first, second).z == pytest.approx(theirs.statistic)
+
+
+def test_sign_flips_hold_their_level() -> None:
+    """Without any difference, few p-values are small; with one, they are."""
+    rng = np.random.default_rng(1)
+    none = [sign_flip_test(*rng.integers(0, 2, (2, 12, 4))) for _ in range(300)]
+    assert np.mean(np.array(none) < 0.05) < 0.09
+    assert sign_flip_test(np.ones((12, 1)), np.zeros((12, 1))) == pytest.approx(2 / 2**12)
+    assert sign_flip_test(np.ones((3, 1)), np.ones((3, 1))) == 1.0
+
+
+def test_a_majority_that_costs_no_more() -> None:
+    made = majority_within(
+        [["a", "b", "b"], ["a", "b", "b"], ["c"], [None, "d"]],
+        [[1, 0, 0], [1, 0, 0], [1], [0, 1]],
+        [[5, 5, 5], [5, 5, 5], [9], [1, 1]],
+        [9, 15, 8, 2],
+    )
+    assert made.values == [1.0, 0.0, 0.0, 1.0]
+    assert made.tokens == [5, 15, 0, 2] and made.samples == [1, 3, 0, 2]
+
+
+def test_no_spread_is_no_certainty() -> None:
+    scipy = pytest.importorskip("scipy.stats")
+    for n in (1, 3, 30):
+        low, high = scipy.binomtest(0, n).proportion_ci(method="exact")
+        assert even_interval(0.0, n) == pytest.approx((low, high))
+        low, high = scipy.binomtest(n, n).proportion_ci(method="exact")
+        assert even_interval(1.0, n) == pytest.approx((low, high))
+    assert even_interval(0.5, 3) is None

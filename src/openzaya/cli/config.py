@@ -14,6 +14,8 @@ STAGES = {
     "rsa": "openzaya.config.rsa:RSAConfig",
     "train": "openzaya.config.train:TrainConfig",
     "rl": "openzaya.config.rl:RLConfig",
+    "cascade": "openzaya.config.cascade:CascadeConfig",
+    "simulate": "openzaya.config.simulate:SimulateConfig",
     "demo": "openzaya.config.demo:DemoConfig",
 }
 """Stage name -> where its config class lives; imported only when somebody asks for it."""

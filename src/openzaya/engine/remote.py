@@ -6,6 +6,8 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx
+
 from openzaya.config.sampler import SamplerConfig
 from openzaya.engine.endpoint import Patience, base_url, connect, served, shown
 from openzaya.engine.http import HTTPSampler
@@ -26,9 +28,7 @@ async def open_endpoint(config: SamplerConfig) -> AsyncIterator[Sampler]:
     tokens = LocalTokens.load(config.tokenizer) if config.tokenizer is not None else None
     patience = Patience(config.attempts, config.timeout)
     async with connect(key, config.concurrency) as client:
-        models = await served(client, url)
-        name = config.model or _only([m.name for m in models], url)
-        window = next((m.context_length for m in models if m.name == name), None)
+        name, window = await find_model(client, url, config.model)
         if tokens is None:
             tokens = await EndpointTokens.find(client, url, name, patience)
         async with HTTPSampler(
@@ -37,6 +37,15 @@ async def open_endpoint(config: SamplerConfig) -> AsyncIterator[Sampler]:
             extra={k: None if v == "none" else v for k, v in config.extra.items()},
         ) as sampler:  # fmt: skip
             yield sampler
+
+
+async def find_model(
+    client: httpx.AsyncClient, url: str, name: str | None
+) -> tuple[str, int | None]:
+    """(name of the model, tokens that it holds if that is known): `name`, or the only one."""
+    models = await served(client, url)
+    name = name or _only([m.name for m in models], url)
+    return name, next((m.context_length for m in models if m.name == name), None)
 
 
 def _only(names: list[str], url: str) -> str:

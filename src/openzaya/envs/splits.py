@@ -52,14 +52,17 @@ class Problems(Generic[E]):
             "widen the task's params: it has too few distinct problems",
         )
 
-    def distinct(self, count: int) -> list[Problem]:
-        """The first `count` different problems, for evaluation."""
+    def distinct(self, count: int, at_most: bool = False) -> list[Problem]:
+        """The first `count` different problems, for evaluation; with `at_most`, fewer where there
+        are no more, but one at least: the lowest difficulties of a curriculum have few."""
         found: dict[str, Problem] = {}
         for index in range(50 * count):
             problem = self.draw(index)
             found.setdefault(problem.fingerprint, problem)
             if len(found) == count:
                 return list(found.values())
+        if at_most and found:
+            return list(found.values())
         raise EnvError(
             f"{self.env.name}: only {len(found)} different {self.split} problems, {count} wanted",
             "widen the task's params or evaluate on fewer problems",

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+_EXACT_FLIPS = 14
 _RESAMPLES_AT_ONCE = 1000
 """Bounds the bootstrap's memory to this many times N counts."""
 
@@ -97,6 +98,59 @@ def paired_difference(first: ArrayLike, second: ArrayLike) -> Difference:
     return Difference(gap.mean, gap.standard_error, z, gap.n_problems)
 
 
+def sign_flip_test(
+    first: ArrayLike, second: ArrayLike, flips: int = 20_000, seed: int = 0
+) -> float:
+    """Two-sided p-value of a paired difference: how often random signs of the problems' gaps give
+    one as large. Exact up to 2^14 patterns of signs, sampled above; no normal distribution is
+    assumed, which matters with 30 problems."""
+    a, b = _samples(first), _samples(second)
+    assert len(a) == len(b), f"not paired: {len(a)} problems and {len(b)}"
+    gaps = a.mean(axis=1) - b.mean(axis=1)
+    gaps = gaps[gaps != 0]  # a tie has no sign to flip
+    n = len(gaps)
+    seen = abs(gaps.sum()) - 1e-12
+    if n <= _EXACT_FLIPS:
+        bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+        return float((abs((1 - 2 * bits) @ gaps) >= seen).mean())
+    rng = np.random.default_rng(seed)
+    signs = rng.choice(np.array([-1.0, 1.0]), size=(flips, n))
+    return float(((abs(signs @ gaps) >= seen).sum() + 1) / (flips + 1))
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """A majority that costs no more than another method: per problem, whether it is right, and
+    what it took."""
+
+    values: list[float]
+    tokens: list[int]
+    samples: list[int]
+
+
+def majority_within(
+    answers: Sequence[Sequence[Hashable | None]],
+    correct: Sequence[Sequence[float]],
+    costs: Sequence[Sequence[int]],
+    budgets: Sequence[int],
+) -> Matched:
+    """The majority of as many of a problem's samples, in order, as its budget pays for.
+
+    N lists each of K answers, verdicts and tokens, and N budgets. Where not even the first sample
+    fits, there is no answer.
+    """
+    values, tokens, samples = [], [], []
+    for row, verdicts, cost, budget in zip(answers, correct, costs, budgets, strict=True):
+        spent = np.cumsum(cost)
+        n = int((spent <= budget).sum())
+        fits = list(row[:n])
+        made = maj_at_k([fits], [list(verdicts[:n])]).mean if n else 0.0
+        values.append(made)
+        tokens.append(int(spent[n - 1]) if n else 0)
+        samples.append(n)
+    return Matched(values, tokens, samples)
+
+
 def cluster_bootstrap(
     values: ArrayLike, level: float = 0.95, resamples: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
@@ -116,6 +170,13 @@ def cluster_bootstrap(
         means.append(per_problem[rng.integers(n, size=(size, n))].mean(axis=1))
     low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def even_interval(value: float, n: int, level: float = 0.95) -> tuple[float, float] | None:
+    """Clopper-Pearson interval where all of n problems have one value, 0 or 1: resampling them
+    would call 3 wrong answers of 3 a certainty. None for another value, of which nothing follows."""
+    reach = ((1 - level) / 2) ** (1 / n)
+    return {0.0: (0.0, 1 - reach), 1.0: (reach, 1.0)}.get(value)
 
 
 def _samples(correct: ArrayLike) -> np.ndarray:

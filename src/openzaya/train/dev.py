@@ -14,7 +14,8 @@ from openzaya.types import Environment, Sampler
 
 
 class DevSet:
-    """The first `config.problems` validation problems of every task; `budget` is beta.
+    """The first `config.problems` validation problems of every task, or as many as there are;
+    `budget` is beta.
 
     `difficulties` are the tasks' (0 where it names none); they stay, whatever a curriculum does.
     """
@@ -28,7 +29,7 @@ class DevSet:
     ) -> None:
         self.envs, self.budget = envs, config.budget or budget
         self.problems = {
-            name: Problems(env, "dev", difficulties.get(name, 0)).distinct(config.problems)
+            name: Problems(env, "dev", difficulties.get(name, 0)).distinct(config.problems, True)
             for name, env in envs.items()
         }
 
