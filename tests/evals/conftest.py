@@ -68,21 +68,24 @@ def line(endpoint: Scripted, problems: Path, tmp_path: Path) -> Callable[..., li
 def start() -> Callable[..., subprocess.Popen[str]]:
     def run(arguments: list[str]) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "openzaya.cli", *arguments]
-        return subprocess.Popen(
-            command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
+        return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     return run
 
 
 @pytest.fixture
-def ends(start: Callable[..., subprocess.Popen[str]]) -> Callable[..., tuple[int, Any]]:
+def ends() -> Callable[..., tuple[int, Any]]:
     """(exit status, the printed JSON or what went wrong)."""
+    from typer.testing import CliRunner
+
+    from openzaya.cli.app import app
 
     def run(arguments: list[str]) -> tuple[int, Any]:
-        process = start(arguments)
-        out, err = process.communicate(timeout=200)
-        assert process.returncode in (0, 1, 2), err
-        return process.returncode, json.loads(out) if process.returncode < 2 else err
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code in (0, 1, 2), done.output
+        if done.exit_code == 2:
+            return 2, done.stderr
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return done.exit_code, json.loads(done.stdout)
 
     return run

@@ -18,12 +18,26 @@ from tests.engine.conftest import Scripted
 from tests.evals.conftest import answer
 
 pytest.importorskip("inspect_ai")
+# inspect-ai's own: its retries, and clients that it leaves to the collector.
+pytestmark = [
+    pytest.mark.filterwarnings(f"ignore::{name}")
+    for name in ("DeprecationWarning", "ResourceWarning", "pytest.PytestUnraisableExceptionWarning")
+]
 Line = Callable[..., list[str]]
 Ends = Callable[..., tuple[int, Any]]
 RSA = [
-    "--rsa", "paper", "rsa.population=4", "rsa.candidates=2", "rsa.rounds=1", "rsa.budget=60",
-    "rsa.tail=20", "rsa.final_budget=none", "--limit", "4", "samples=1",
-]  # fmt: skip
+    "--rsa",
+    "paper",
+    "rsa.population=4",
+    "rsa.candidates=2",
+    "rsa.rounds=1",
+    "rsa.budget=60",
+    "rsa.tail=20",
+    "rsa.final_budget=none",
+    "--limit",
+    "4",
+    "samples=1",
+]
 
 
 def number(body: dict[str, Any]) -> int:
@@ -73,20 +87,34 @@ def test_scores_by_hand_in_both_places(
 
 def test_code_tasks_ask_for_top_k(endpoint: Scripted, ends: Ends, tmp_path: Path) -> None:
     row = {
-        "task_id": "T/0", "entry_point": "f", "prompt": 'def f():\n    """One."""\n',
-        "canonical_solution": "    return 1\n", "test": "def check(candidate):\n    assert candidate() == 1\n",
-    }  # fmt: skip
+        "task_id": "T/0",
+        "entry_point": "f",
+        "prompt": 'def f():\n    """One."""\n',
+        "canonical_solution": "    return 1\n",
+        "test": "def check(candidate):\n    assert candidate() == 1\n",
+    }
     (tmp_path / "he.jsonl").write_text(json.dumps(row) + "\n")
     endpoint.script = lambda s, b, n: answer(s, "```python\ndef f(): return 1\n```")
-    arguments = ["eval", endpoint.url, "humaneval", f"data.humaneval={tmp_path / 'he.jsonl'}",
-                 "--out", str(tmp_path / "code"), "--json", "--epochs", "1"]  # fmt: skip
+    arguments = [
+        "eval",
+        endpoint.url,
+        "humaneval",
+        f"data.humaneval={tmp_path / 'he.jsonl'}",
+        "--out",
+        str(tmp_path / "code"),
+        "--json",
+        "--epochs",
+        "1",
+    ]
     status, result = ends(arguments)
     if status == 2:
         assert "sandbox" in result or "bubblewrap" in result
         pytest.skip("no sandbox here: refused, as it should be")
     task = result["tasks"]["humaneval"]
     assert task["score"]["mean"] == 1.0 and task["score"]["interval"][0] < 0.05
-    assert {(b["temperature"], b["top_p"], b["top_k"]) for b in endpoint.bodies} == {(0.6, 0.95, 20)}
+    assert {(b["temperature"], b["top_p"], b["top_k"]) for b in endpoint.bodies} == {
+        (0.6, 0.95, 20)
+    }
     assert "other questions or answers than the published ones" in task["notes"]
 
 
@@ -106,7 +134,9 @@ def test_dropped_calls_are_named_and_asked_again(
     task = result["tasks"]["gsm8k"]
     assert status == 1 and not task["whole"]
     assert (task["n_scored"], task["n_problems"], task["failed_samples"]) == (4, 6, 2)
-    assert [f["id"] for f in task["failures"]] == ["2", "5"] and "no room" in task["failures"][0]["why"]
+    assert [f["id"] for f in task["failures"]] == ["2", "5"] and "no room" in task["failures"][0][
+        "why"
+    ]
     assert task["score"]["mean"] == 1.0 and task["score"]["bounds"] == pytest.approx([4 / 6, 1.0])
     before = len(endpoint.bodies)
     endpoint.script = mixed
@@ -149,6 +179,5 @@ def test_a_kill_repeats_no_finished_sample_and_no_rollout(
 
     logs = [read_eval_log(i) for i in list_eval_logs(str(tmp_path / "out" / "logs"))]
     assert any(log.status == "success" and len(log.samples or []) == 4 for log in logs)
-    # Another config is another run.
     status, text = ends(line(*RSA, "rsa.temperature=0.5"))
-    assert status == 2 and "another config" in text
+    assert status == 2 and "another config" in text, "another config is another run"

@@ -1,4 +1,4 @@
-"""Every gold answer in its benchmark's own format scores 1, near misses 0, and garbage is a score."""
+"""Every gold answer in its benchmark's own format scores 1, near misses 0; garbage never raises."""
 
 from __future__ import annotations
 
@@ -18,10 +18,23 @@ from openzaya.types import Outcome
 
 Judge = Callable[[str | None], Verdict]
 GARBAGE = [
-    None, "", " \n", "\\boxed{", "\\boxed{" * 3000, "```python\n" * 2000, "####", "answer is " * 5000,
-    "\\boxed{" + "9" * 5000 + "}", "\\boxed{9^{9^{9^{9}}}}", "\x00\ud800", "<answer>" * 1000, "{" * 9999,
-    "\\boxed{\\frac{1}{0}}", "(" * 5000, "A" * 100_000,
-]  # fmt: skip
+    None,
+    "",
+    " \n",
+    "\\boxed{",
+    "\\boxed{" * 3000,
+    "```python\n" * 2000,
+    "####",
+    "answer is " * 5000,
+    "\\boxed{" + "9" * 5000 + "}",
+    "\\boxed{9^{9^{9^{9}}}}",
+    "\x00\ud800",
+    "<answer>" * 1000,
+    "{" * 9999,
+    "\\boxed{\\frac{1}{0}}",
+    "(" * 5000,
+    "A" * 100_000,
+]
 
 
 def item(task: str, **row: Any) -> Item:
@@ -46,21 +59,44 @@ def wrong(task: str, made: Item, *texts: str | None) -> None:
 
 COMPETITION = [
     # Gold as published, the same in other words, near misses.
-    ("aime26", 277, ["277", "\\boxed{277}", "so \\boxed{ 277 }.", "\\boxed{277.0}"],
-     ["\\boxed{276}", "\\boxed{2770}", "\\boxed{-277}", "\\boxed{2.77}", "\\boxed{277, 278}"]),
+    (
+        "aime26",
+        277,
+        ["277", "\\boxed{277}", "so \\boxed{ 277 }.", "\\boxed{277.0}"],
+        ["\\boxed{276}", "\\boxed{2770}", "\\boxed{-277}", "\\boxed{2.77}", "\\boxed{277, 278}"],
+    ),
     ("aime24", "033", ["\\boxed{33}", "\\boxed{033}"], ["\\boxed{330}", "\\boxed{3}"]),
-    ("hmmt25", "\\frac{1}{576}", ["\\boxed{\\frac{1}{576}}", "\\boxed{1/576}", "\\boxed{\\dfrac1{576}}"],
-     ["\\boxed{\\frac{1}{567}}", "\\boxed{576}", "\\boxed{0.0017}", "\\boxed{-\\frac{1}{576}}"]),
-    ("hmmt26", "8\\sqrt{10}", ["\\boxed{8\\sqrt{10}}", "\\boxed{8 \\sqrt {10}}", "\\boxed{\\sqrt{640}}"],
-     ["\\boxed{8\\sqrt{11}}", "\\boxed{10\\sqrt{8}}", "\\boxed{25.29}", "\\boxed{80}"]),
-    ("apex-shortlist", "2^{99}", ["\\boxed{2^{99}}", "\\boxed{2\\cdot 2^{98}}"],
-     ["\\boxed{2^{98}}", "\\boxed{99^2}", "\\boxed{2\\cdot 99}"]),
-    ("math-500", "\\left( 3, \\frac{\\pi}{2} \\right)",
-     ["\\boxed{\\left( 3, \\frac{\\pi}{2} \\right)}", "\\boxed{(3, \\pi/2)}"],
-     ["\\boxed{(\\frac{\\pi}{2}, 3)}", "\\boxed{(3, \\pi)}", "\\boxed{3}"]),
-    ("math-500", "x \\in [-2,7]", ["\\boxed{x \\in [-2,7]}", "\\boxed{[-2,7]}"],
-     ["\\boxed{(-2,7)}", "\\boxed{[-2,8]}", "\\boxed{[-7,2]}"]),
-]  # fmt: skip
+    (
+        "hmmt25",
+        "\\frac{1}{576}",
+        ["\\boxed{\\frac{1}{576}}", "\\boxed{1/576}", "\\boxed{\\dfrac1{576}}"],
+        ["\\boxed{\\frac{1}{567}}", "\\boxed{576}", "\\boxed{0.0017}", "\\boxed{-\\frac{1}{576}}"],
+    ),
+    (
+        "hmmt26",
+        "8\\sqrt{10}",
+        ["\\boxed{8\\sqrt{10}}", "\\boxed{8 \\sqrt {10}}", "\\boxed{\\sqrt{640}}"],
+        ["\\boxed{8\\sqrt{11}}", "\\boxed{10\\sqrt{8}}", "\\boxed{25.29}", "\\boxed{80}"],
+    ),
+    (
+        "apex-shortlist",
+        "2^{99}",
+        ["\\boxed{2^{99}}", "\\boxed{2\\cdot 2^{98}}"],
+        ["\\boxed{2^{98}}", "\\boxed{99^2}", "\\boxed{2\\cdot 99}"],
+    ),
+    (
+        "math-500",
+        "\\left( 3, \\frac{\\pi}{2} \\right)",
+        ["\\boxed{\\left( 3, \\frac{\\pi}{2} \\right)}", "\\boxed{(3, \\pi/2)}"],
+        ["\\boxed{(\\frac{\\pi}{2}, 3)}", "\\boxed{(3, \\pi)}", "\\boxed{3}"],
+    ),
+    (
+        "math-500",
+        "x \\in [-2,7]",
+        ["\\boxed{x \\in [-2,7]}", "\\boxed{[-2,7]}"],
+        ["\\boxed{(-2,7)}", "\\boxed{[-2,8]}", "\\boxed{[-7,2]}"],
+    ),
+]
 
 
 @pytest.mark.parametrize(("task", "gold", "yes", "no"), COMPETITION)
@@ -84,15 +120,31 @@ def test_imo_answerbench_has_its_own_columns() -> None:
 def test_gsm8k_takes_what_follows_the_hashes() -> None:
     made = item("gsm8k", question="Eggs?", answer="16 - 3 = <<16-3=13>>13\n#### 1,450")
     assert made.target == "1,450"
-    right("gsm8k", made, "#### 1,450", "so\n#### 1450", "\\boxed{1450}", "\\boxed{\\$1,450}", "1450")
-    wrong("gsm8k", made, "#### 1,451", "#### 145", "\\boxed{14.50}", "1450 eggs or 1451 eggs, who knows",
-          "\\boxed{1450} and then \\boxed{7}")  # fmt: skip
+    right(
+        "gsm8k", made, "#### 1,450", "so\n#### 1450", "\\boxed{1450}", "\\boxed{\\$1,450}", "1450"
+    )
+    wrong(
+        "gsm8k",
+        made,
+        "#### 1,451",
+        "#### 145",
+        "\\boxed{14.50}",
+        "1450 eggs or 1451 eggs, who knows",
+        "\\boxed{1450} and then \\boxed{7}",
+    )
 
 
 LETTER_TEXTS = [
-    "\\boxed{@}", "\\boxed{(@)}", "\\boxed{\\text{@}}", "<answer>@</answer>", "The answer is (@).",
-    "answer is @", "Answer: @", "**Answer: @**", "The answer is: **@**",
-]  # fmt: skip
+    "\\boxed{@}",
+    "\\boxed{(@)}",
+    "\\boxed{\\text{@}}",
+    "<answer>@</answer>",
+    "The answer is (@).",
+    "answer is @",
+    "Answer: @",
+    "**Answer: @**",
+    "The answer is: **@**",
+]
 
 
 @pytest.mark.parametrize("gold", ["A", "D", "I"])
@@ -103,17 +155,32 @@ def test_mmlu_pro_letters(gold: str) -> None:
     right("mmlu-pro", made, *(t.replace("@", gold) for t in LETTER_TEXTS))
     others = [o for o in "ABCDEFGHIJ" if o != gold]
     wrong("mmlu-pro", made, *(t.replace("@", o) for t in LETTER_TEXTS for o in others))
-    wrong("mmlu-pro", made, "I don't know", "A hard one. I am lost", f"{gold} is wrong", "The answer is a",
-          "The answer I found is unclear", "answer: A number of options fit", "\\boxed{K}",
-          f"\\boxed{{{gold}}} is wrong, it is \\boxed{{{others[0]}}}")  # fmt: skip
+    wrong(
+        "mmlu-pro",
+        made,
+        "I don't know",
+        "A hard one. I am lost",
+        f"{gold} is wrong",
+        "The answer is a",
+        "The answer I found is unclear",
+        "answer: A number of options fit",
+        "\\boxed{K}",
+        f"\\boxed{{{gold}}} is wrong, it is \\boxed{{{others[0]}}}",
+    )
 
 
 def test_gpqa_is_shuffled_alike_in_every_run() -> None:
     rows = [
-        {"Question": f"Q{n}?", "Correct Answer": "right", "Incorrect Answer 1": "one",
-         "Incorrect Answer 2": "two", "Incorrect Answer 3": "three", "Record ID": f"r{n}"}
+        {
+            "Question": f"Q{n}?",
+            "Correct Answer": "right",
+            "Incorrect Answer 1": "one",
+            "Incorrect Answer 2": "two",
+            "Incorrect Answer 3": "three",
+            "Record ID": f"r{n}",
+        }
         for n in range(200)
-    ]  # fmt: skip
+    ]
     items, again = TASKS["gpqa-diamond"].items(rows), TASKS["gpqa-diamond"].items(rows)
     assert items == again
     counts = {letter: sum(i.target == letter for i in items) for letter in "ABCD"}
@@ -127,10 +194,12 @@ def test_gpqa_is_shuffled_alike_in_every_run() -> None:
 def test_ifeval_by_upstreams_checkers() -> None:
     pytest.importorskip("lm_eval")
     made = item(
-        "ifeval", key=1, prompt="Write without commas, at least three times 'cat'.",
+        "ifeval",
+        key=1,
+        prompt="Write without commas, at least three times 'cat'.",
         instruction_id_list=["punctuation:no_comma", "keywords:frequency"],
         kwargs=[{}, {"keyword": "cat", "frequency": 3, "relation": "at least", "num_words": None}],
-    )  # fmt: skip
+    )
     right("ifeval", made, "cat cat cat")
     wrong("ifeval", made, "cat, cat, cat", "cat cat", "dog", None, "")
     broken = item("ifeval", key=2, prompt="p", instruction_id_list=["no:such"], kwargs=[{}])
@@ -149,15 +218,21 @@ def test_eq_bench_by_upstreams_scale() -> None:
 
 
 ADD = {
-    "task_id": "T/0", "entry_point": "add", "prompt": 'def add(a, b):\n    """Sum."""\n',
+    "task_id": "T/0",
+    "entry_point": "add",
+    "prompt": 'def add(a, b):\n    """Sum."""\n',
     "canonical_solution": "    return a + b\n",
-    "test": "def check(candidate):\n    assert candidate(1, 2) == 3\n    assert candidate(-1, 1) == 0\n",
-}  # fmt: skip
+    "test": "def check(candidate):\n    assert candidate(1, 2) == 3\n"
+    "    assert candidate(-1, 1) == 0\n",
+}
 LCB = {
-    "question_id": "x1", "question_content": "Double it.", "contest_date": "2025-03-01T00:00:00",
-    "starter_code": "", "metadata": "{}",
+    "question_id": "x1",
+    "question_content": "Double it.",
+    "contest_date": "2025-03-01T00:00:00",
+    "starter_code": "",
+    "metadata": "{}",
     "public_test_cases": json.dumps([{"input": "2\n", "output": "4\n", "testtype": "stdin"}]),
-}  # fmt: skip
+}
 
 
 def hidden(tests: list[dict[str, str]]) -> str:
@@ -180,12 +255,23 @@ def test_humaneval_and_mbpp_in_the_sandbox(sandbox: Any) -> None:
     made = item("humaneval", **ADD)
     assert "return a + b" not in made.question
     right("humaneval", made, block(ADD["prompt"] + ADD["canonical_solution"]))
-    wrong("humaneval", made, block("def add(a, b):\n    return a - b\n"), block("def add(a, b): pass\n"),
-          block("import os\nos._exit(0)\n"), ADD["prompt"] + ADD["canonical_solution"],
-          block("def add(a, b):\n    return a + b + 0.1\n"), block("def sub(a, b): return a + b\n"),
-          "```python\ndef add(a, b): return a + b\n")  # fmt: skip
-    row = {"task_id": 11, "text": "Add.", "code": "def add(a, b):\n    return a + b",
-           "test_list": ["assert add(1, 2) == 3", "assert add(5, 5) == 10"]}  # fmt: skip
+    wrong(
+        "humaneval",
+        made,
+        block("def add(a, b):\n    return a - b\n"),
+        block("def add(a, b): pass\n"),
+        block("import os\nos._exit(0)\n"),
+        ADD["prompt"] + ADD["canonical_solution"],
+        block("def add(a, b):\n    return a + b + 0.1\n"),
+        block("def sub(a, b): return a + b\n"),
+        "```python\ndef add(a, b): return a + b\n",
+    )
+    row = {
+        "task_id": 11,
+        "text": "Add.",
+        "code": "def add(a, b):\n    return a + b",
+        "test_list": ["assert add(1, 2) == 3", "assert add(5, 5) == 10"],
+    }
     made = item("mbpp", **row)
     right("mbpp", made, block(row["code"] + "\n"))
     wrong("mbpp", made, block("def add(a, b):\n    return 3\n"), row["code"])
@@ -234,9 +320,15 @@ def test_garbage_is_wrong_and_never_raises(text: str | None) -> None:
         ("aime26", item("aime26", problem="p", answer=5)),
         ("gsm8k", item("gsm8k", question="q", answer="#### 5")),
         ("mmlu-pro", item("mmlu-pro", question="q", options=["a", "b"], answer="B", question_id=1)),
-        ("eq-bench", item("eq-bench", prompt="p", reference_answer_fullscale=str(
-            {f"emotion{n}": str(n) for n in range(1, 5)}))),
-    ):  # fmt: skip
+        (
+            "eq-bench",
+            item(
+                "eq-bench",
+                prompt="p",
+                reference_answer_fullscale=str({f"emotion{n}": str(n) for n in range(1, 5)}),
+            ),
+        ),
+    ):
         wrong(task, made, text)
 
 

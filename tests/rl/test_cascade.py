@@ -21,10 +21,11 @@ from openzaya.config.base import load_recipe
 from openzaya.config.cascade import CascadeConfig
 from openzaya.config.model import ModelConfig
 from openzaya.config.rl import RLConfig
+from openzaya.config.tasks import TaskConfig
 from openzaya.config.train import ThinkConfig
 from openzaya.envs import build
 from openzaya.envs.running_total import RunningTotal
-from openzaya.errors import ConfigError, RunError
+from openzaya.errors import ConfigError, EnvError, RunError
 from openzaya.evals.evaluate import EvalResult, TaskScore
 from openzaya.model import ZayaForCausalLM
 from openzaya.model.checkpoint import save_model
@@ -32,6 +33,7 @@ from openzaya.report import write_report
 from openzaya.rl.cascade import gain, judged
 from openzaya.rl.loop import RLTrainer
 from openzaya.rl.prepare import FILE, Lines
+from openzaya.rl.tasks import spread
 from openzaya.run_dir import RunDir
 from openzaya.train.examples import build_tokenizer
 from openzaya.types import Outcome, Problem, Score
@@ -354,3 +356,17 @@ def test_an_answer_that_passes_is_worth_what_a_reward_model_says(
     assert rewards == {(Outcome.WRONG, 0.0), (Outcome.CORRECT, 0.5)}
     with pytest.raises(ConfigError, match="there is no task other"):
         load_recipe(RLConfig, recipes / "warm.toml", [*keys, 'chat_reward.tasks=["other"]'])
+
+
+def test_one_task_may_stand_for_a_source() -> None:
+    found = spread(
+        {
+            "gym": TaskConfig(environment="code:*", weight=3.0),
+            "one": TaskConfig(environment="running_total"),
+        }
+    )
+    assert found["one"].weight == 1.0 and found["gym/code_falsification"].weight < 3.0
+    shares = [t.weight for name, t in found.items() if name.startswith("gym/")]
+    assert sum(shares) == pytest.approx(3.0) and len(shares) > 3
+    with pytest.raises(EnvError, match="no source is called"):
+        spread({"x": TaskConfig(environment="nothing:*")})

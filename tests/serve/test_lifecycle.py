@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import os
@@ -19,8 +20,11 @@ import pytest
 import torch
 
 from openzaya.config.serve import ServeConfig
+from openzaya.engine import Sequence
 from openzaya.model.checkpoint import save_model
+from openzaya.serve.errors import ApiError
 from openzaya.serve.service import Service
+from openzaya.types import SamplingParams
 from tests.serve.conftest import Parrot, Running, service_of
 
 CHAT = "/v1/chat/completions"
@@ -73,6 +77,40 @@ def test_a_full_queue_answers_429(parrot: Parrot) -> None:
                 assert a.json()["error"]["type"] == "rate_limit_error"
         # The queue is free again.
         assert call(0).status_code == 200
+
+
+def test_a_stream_that_has_begun_is_not_refused(parrot: Parrot) -> None:
+    """Many come at one moment: each hears 429, or gets its whole answer. Never both."""
+    service = service_of(parrot, {"max_sequences": 2}, max_queue=2)
+    slow(service, 0.01)
+    with Running(service) as running, ThreadPoolExecutor(16) as pool:
+        body = long(parrot, max_tokens=20, stream=True)
+
+        def call(_: int) -> tuple[int, str]:
+            answer = httpx.post(running.url + CHAT, json=body, timeout=60)
+            return answer.status_code, answer.text
+
+        answers = list(pool.map(call, range(48)))
+        assert {status for status, _ in answers} == {200, 429}
+        for status, text in answers:
+            assert status == 429 or (text.rstrip().endswith("[DONE]") and '"error"' not in text)
+        wait_for(lambda: not service._promised)
+
+
+def test_promised_places_of_a_client_that_left_come_back(
+    parrot: Parrot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openzaya.serve.service.BEGIN_SECONDS", 0.05)
+    service = service_of(parrot, {"max_sequences": 1}, max_queue=1)
+
+    async def admitted_and_gone() -> None:
+        service.admit([Sequence([1, 2], SamplingParams(2)) for _ in range(2)])
+        with pytest.raises(ApiError):
+            service.admit([Sequence([1, 2], SamplingParams(2))])
+        await asyncio.sleep(0.2)
+        service.admit([Sequence([1, 2], SamplingParams(2))])
+
+    asyncio.run(admitted_and_gone())
 
 
 @pytest.mark.parametrize("stream", [False, True])

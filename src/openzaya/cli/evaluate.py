@@ -76,9 +76,17 @@ def evaluate(
 
 
 def _run(
-    model: str, tasks: list[str], lines: list[str], rsa: str | None, epochs: int | None,
-    limit: int | None, out: Path | None, name: str | None, overwrite: bool, as_json: bool,
-) -> None:  # fmt: skip
+    model: str,
+    tasks: list[str],
+    lines: list[str],
+    rsa: str | None,
+    epochs: int | None,
+    limit: int | None,
+    out: Path | None,
+    name: str | None,
+    overwrite: bool,
+    as_json: bool,
+) -> None:
     import sys
 
     from openzaya.evals.harness import Harness
@@ -101,9 +109,14 @@ def _run(
 
 
 def configured(
-    model: str, tasks: list[str], lines: list[str], rsa: str | None, epochs: int | None,
-    limit: int | None, name: str | None,
-) -> tuple[EvalConfig, Writer]:  # fmt: skip
+    model: str,
+    tasks: list[str],
+    lines: list[str],
+    rsa: str | None,
+    epochs: int | None,
+    limit: int | None,
+    name: str | None,
+) -> tuple[EvalConfig, Writer]:
     """The config of a command line, and who writes."""
     from openzaya.config.base import from_plain, to_plain
     from openzaya.config.evaluate import EvalConfig
@@ -119,8 +132,11 @@ def configured(
         raise ConfigError(f"{own[0]}: no method is named", "add --rsa PRESET")
     sampler = SamplerConfig(model=name if is_url else model, endpoint=model if is_url else None)
     table: dict[str, Any] = {
-        "tasks": tasks, "model": name or model, "sampler": to_plain(sampler), "method": rsa or "single"
-    }  # fmt: skip
+        "tasks": tasks,
+        "model": name or model,
+        "sampler": to_plain(sampler),
+        "method": rsa or "single",
+    }
     if rsa is not None:
         table["rsa"] = to_plain(preset(rsa, [line.removeprefix("rsa.") for line in own]))
     table |= {k: v for k, v in (("epochs", epochs), ("limit", limit)) if v is not None}
@@ -210,12 +226,24 @@ def _list(as_json: bool) -> None:
     from openzaya.evals.tasks import REFUSED, TASKS
 
     if as_json:
-        typer.echo(json.dumps([
-            {"name": t.name, "about": t.about, "k": t.k, "temperature": t.sampling.temperature,
-             "top_p": t.sampling.top_p, "top_k": t.sampling.top_k, "max_tokens": t.max_tokens,
-             "hub": t.source and t.source.hub, "rows": t.source and t.source.rows}
-            for t in TASKS.values()
-        ]))  # fmt: skip
+        typer.echo(
+            json.dumps(
+                [
+                    {
+                        "name": t.name,
+                        "about": t.about,
+                        "k": t.k,
+                        "temperature": t.sampling.temperature,
+                        "top_p": t.sampling.top_p,
+                        "top_k": t.sampling.top_k,
+                        "max_tokens": t.max_tokens,
+                        "hub": t.source and t.source.hub,
+                        "rows": t.source and t.source.rows,
+                    }
+                    for t in TASKS.values()
+                ]
+            )
+        )
         return
     for t in TASKS.values():
         s, source = t.sampling, t.source
@@ -249,10 +277,12 @@ def _contamination(tasks: list[str], lines: list[str], files: list[Path], as_jso
     from openzaya.evals.data import load
     from openzaya.evals.tasks import task_of
 
-    table = {"tasks": tasks, "model": "none", "sampler": {"model": "none"}}
+    table = {"tasks": tasks, "model": "-", "sampler": {"model": "-"}}
     config = from_plain(EvalConfig, table, lines)
     found = {
-        name: overlaps(load(task_of(name, config.params, config.limit), config.data.get(name)).items, files)
+        name: overlaps(
+            load(task_of(name, config.params, config.limit), config.data.get(name)).items, files
+        )
         for name in tasks
     }
     if as_json:
@@ -266,9 +296,14 @@ def _contamination(tasks: list[str], lines: list[str], files: list[Path], as_jso
 
 
 def _likelihood(
-    model: str, names: list[str], tasks: list[str], lines: list[str], limit: int | None,
-    out: Path | None, as_json: bool,
-) -> None:  # fmt: skip
+    model: str,
+    names: list[str],
+    tasks: list[str],
+    lines: list[str],
+    limit: int | None,
+    out: Path | None,
+    as_json: bool,
+) -> None:
     from openzaya.errors import ConfigError
 
     if "://" in model:

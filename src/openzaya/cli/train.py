@@ -87,8 +87,12 @@ def _note(bar: Any, task: Any, values: dict[str, Any]) -> None:
         bar.console.print(f"back from step {values['rolled_back_from']}: {values['reason']}")
 
 
-def report(folder: Path) -> None:
-    """Write FOLDER/report.html of a demo, a training run, or an RL cascade."""
-    from openzaya.report import write_report
+def report(
+    folders: Annotated[list[Path], typer.Argument(metavar="FOLDER...")],
+    out: Annotated[Path | None, typer.Option(help="Folder for the page of evaluations.")] = None,
+) -> None:
+    """Write FOLDER/report.html of a demo, a training run, an RL cascade, or of evaluations; several
+    evaluations come into one page, compared."""
+    from openzaya.report import write_reports
 
-    typer.echo(write_report(folder))
+    typer.echo(write_reports(folders, out))

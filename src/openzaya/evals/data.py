@@ -128,7 +128,8 @@ def _hub(task: TaskSpec) -> list[Row]:
             f"fetch {what} of huggingface.co/datasets/{source.hub}{gate}, and say where it is: "
             f"data.{task.name}=FILE ({', '.join(ENDINGS)})",
         ) from error
-    return list(made)
+    rows: list[Row] = [dict(row) for row in made]
+    return rows
 
 
 def _place(source: Source) -> str:

@@ -99,11 +99,20 @@ class Harness:
         try:
             with quiet:  # it says where its logs are; our caller's stdout is for scores
                 _, logs = eval_set(
-                    tasks, log_dir=str(logs_folder), model=self.writer.model, display=display,
-                    log_buffer=1, max_samples=self.config.samples, max_tasks=1, fail_on_error=False,
-                    retry_attempts=0, retry_immediate=False, log_level="error", log_dir_allow_dirty=True,
+                    tasks,
+                    log_dir=str(logs_folder),
+                    model=self.writer.model,
+                    display=display,
+                    log_buffer=1,
+                    max_samples=self.config.samples,
+                    max_tasks=1,
+                    fail_on_error=False,
+                    retry_attempts=0,
+                    retry_immediate=False,
+                    log_level="error",
+                    log_dir_allow_dirty=True,
                     score_display=False,
-                )  # fmt: skip
+                )
         except PrerequisiteError as error:
             raise EvalError(f"inspect-ai refuses: {error}", "see the line above") from None
         if any(log.status == "cancelled" for log in logs):
@@ -127,16 +136,29 @@ class Harness:
         loaded, rsa = self.loaded[task.name], self.config.rsa
         sampling = self.sampling_of(task)
         facts = {
-            "about": task.about, "published": task.published, "origin": loaded.origin,
-            "digest": loaded.digest, "notes": list(loaded.notes), "k": task.k,
-            "temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k,
+            "about": task.about,
+            "published": task.published,
+            "origin": loaded.origin,
+            "digest": loaded.digest,
+            "notes": list(loaded.notes),
+            "k": task.k,
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "top_k": sampling.top_k,
             "max_tokens": rsa.budget if rsa else self.config.max_tokens or task.max_tokens,
-            "method": self.config.method, "log": Path(log.location).name, "kind": task.kind,
-        }  # fmt: skip
+            "method": self.config.method,
+            "log": Path(log.location).name,
+            "kind": task.kind,
+        }
         if rsa is not None:
             facts["rsa"] = {
-                "T": rsa.rounds, "N": rsa.population, "C": rsa.candidates, "beta": rsa.budget,
-                "tau": rsa.tail, "final": rsa.budget_of(rsa.rounds), "selection": rsa.selection,
+                "T": rsa.rounds,
+                "N": rsa.population,
+                "C": rsa.candidates,
+                "beta": rsa.budget,
+                "tau": rsa.tail,
+                "final": rsa.budget_of(rsa.rounds),
+                "selection": rsa.selection,
             }
         return tally(task, self.items_of(task), self.epochs_of(task), log.samples or [], facts)
 
@@ -148,9 +170,14 @@ class Harness:
         ]
         if c.rsa is None:
             work = single(
-                task, items, self.sampling_of(task), c.max_tokens or task.max_tokens, c.seed,
-                c.sample_seconds, self.writer,
-            )  # fmt: skip
+                task,
+                items,
+                self.sampling_of(task),
+                c.max_tokens or task.max_tokens,
+                c.seed,
+                c.sample_seconds,
+                self.writer,
+            )
         else:
             place = folder / JOURNALS / task.name.replace(":", "_").replace("/", "_")
             work = reasoner(task, items, self.rsa_of(task), c.sample_seconds, self.writer, place)
@@ -161,10 +188,12 @@ class Harness:
             epochs=Epochs(self.epochs_of(task), ["mean"]),
             name=task.name,
             metadata={
-                "digest": loaded.digest, "origin": loaded.origin, "notes": list(loaded.notes),
+                "digest": loaded.digest,
+                "origin": loaded.origin,
+                "notes": list(loaded.notes),
                 "method": c.method,
             },
-        )  # fmt: skip
+        )
 
 
 def judged(task: TaskSpec, items: Items) -> Scorer:
@@ -187,16 +216,15 @@ def judged(task: TaskSpec, items: Items) -> Scorer:
             chosen = run.pop("chosen", None)
             if "rounds" in run:
                 by_round = [[await _judge(task, item, r) for r in p] for p in run["rounds"]]
-                run["rounds"] = [
-                    *(_mean(task, p) for p in by_round), sum(valid) / len(valid)
-                ]
+                run["rounds"] = [*(_mean(task, p) for p in by_round), sum(valid) / len(valid)]
                 run["chosen"] = _told(task, await _judge(task, item, chosen), chosen)
             answer = run["chosen"]["answer"] if "chosen" in run else draws[0]["answer"]
             return Score(
-                value=sum(valid) / len(valid), answer=answer,
+                value=sum(valid) / len(valid),
+                answer=answer,
                 explanation="\n".join(d["reason"] for d in draws if d["reason"])[:2000] or None,
                 metadata={DRAWS: draws, RUN: run},
-            )  # fmt: skip
+            )
 
         return score
 
@@ -211,9 +239,11 @@ def _told(task: TaskSpec, verdict: Verdict, text: str | None) -> dict[str, Any]:
     score = verdict.score
     return {
         "answer": None if verdict.answer is None else verdict.answer[:1000],
-        "outcome": str(score.outcome), "reward": _reward(task, verdict), "reason": score.reason[:300],
+        "outcome": str(score.outcome),
+        "reward": _reward(task, verdict),
+        "reason": score.reason[:300],
         "said": (text or "")[-SAID:],
-    }  # fmt: skip
+    }
 
 
 def _reward(task: TaskSpec, verdict: Verdict) -> float:
@@ -271,7 +301,9 @@ def environment() -> dict[str, str]:
         ["git", "-C", str(here), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True
     )
     return {
-        "openzaya": __version__, "commit": commit.stdout.strip() or "unknown",
-        "inspect_ai": version("inspect_ai"), "python": platform.python_version(),
+        "openzaya": __version__,
+        "commit": commit.stdout.strip() or "unknown",
+        "inspect_ai": version("inspect_ai"),
+        "python": platform.python_version(),
         "platform": platform.platform(),
-    }  # fmt: skip
+    }

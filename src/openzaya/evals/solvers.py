@@ -50,9 +50,10 @@ def single(
             state.output = output
             state.messages.append(output.message)
             cut = output.stop_reason == "max_tokens"
-            state.store.set(DRAWS, [
-                {"response": answer, "reasoning": len(reasoning), "cut": cut, "written": written}
-            ])
+            state.store.set(
+                DRAWS,
+                [{"response": answer, "reasoning": len(reasoning), "cut": cut, "written": written}],
+            )
             state.store.set(RUN, {"written": written, "read": read, "cached": cached, "lost": 0})
             return state
 

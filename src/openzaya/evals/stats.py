@@ -174,7 +174,7 @@ def cluster_bootstrap(
 
 def even_interval(value: float, n: int, level: float = 0.95) -> tuple[float, float] | None:
     """Clopper-Pearson interval where all of n problems have one value, 0 or 1: resampling them
-    would call 3 wrong answers of 3 a certainty. None for another value, of which nothing follows."""
+    would call 3 wrong answers of 3 a certainty. None for another value: nothing follows of it."""
     reach = ((1 - level) / 2) ** (1 / n)
     return {0.0: (0.0, 1 - reach), 1.0: (reach, 1.0)}.get(value)
 

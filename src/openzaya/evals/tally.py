@@ -135,7 +135,8 @@ class Tally:
         flat = np.array([r for p in rows for r in p.rewards])
         plain = float(flat.std(ddof=1)) / math.sqrt(len(flat)) if len(flat) > 1 else math.nan
         return estimated(avg_at_k(means), means) | {
-            "plain_stderr": _finite(plain), "bounds": self._bounds()
+            "plain_stderr": _finite(plain),
+            "bounds": self._bounds(),
         }
 
     def _bounds(self) -> list[float]:
@@ -186,7 +187,9 @@ class Tally:
     def _rounds(self) -> list[float]:
         """Mean correctness of the population after each round; problems count alike."""
         per_problem = [
-            np.nanmean(np.array([[math.nan if v is None else v for v in run] for run in p.rounds]), 0)
+            np.nanmean(
+                np.array([[math.nan if v is None else v for v in run] for run in p.rounds]), 0
+            )
             for p in self.scored
             if p.rounds
         ]
@@ -203,9 +206,7 @@ def tally(
     facts: dict[str, Any],
 ) -> Tally:
     """Count the samples of a log against all that should be there."""
-    rows = {
-        i.id: ProblemRow(i.id, i.question[:QUESTION], i.target[:QUESTION]) for i in items
-    }
+    rows = {i.id: ProblemRow(i.id, i.question[:QUESTION], i.target[:QUESTION]) for i in items}
     found = {(str(s.id), int(s.epoch)): s for s in samples}
     failures, lost = [], 0
     for item in items:

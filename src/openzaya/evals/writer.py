@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from inspect_ai.model import GenerateConfig, Model, get_model, modelapi
 
@@ -70,7 +71,7 @@ def sampler_writer(sampler: EngineSampler, name: str, config: SamplerConfig) -> 
     async def tokens() -> AsyncIterator[TextTokens]:
         yield local
 
-    api = modelapi(name=SERVICE)(lambda: SamplerAPI)  # an instance needs a name in its registry
+    api: Any = modelapi(name=SERVICE)(lambda: SamplerAPI)  # which gives it a name in the logs
     model = Model(api(name, sampler, config.concurrency), _patience(config))
     return Writer(model, name, sampler.context_length, tokens)
 

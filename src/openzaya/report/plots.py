@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -147,6 +149,48 @@ def reinforcement(metrics: Rows) -> str:
     axes[3].semilogy(x, [max(m["mismatch_kl"], 1e-16) for m in moved], color=_COLORS[4])
     axes[3].set_title("KL, sampler against trainer", fontsize=10)
     _label_steps(axes)
+    return _svg(figure)
+
+
+def scores(runs: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    """Score of each task and run, with its 95% interval over problems."""
+    rows = [
+        (f"{name}: {task}", t["score"], i)
+        for i, (name, run) in enumerate(runs)
+        for task, t in run["tasks"].items()
+        if t["score"] is not None
+    ]
+    figure, axes = _figure(8.0, 0.8 + 0.32 * max(len(rows), 1))
+    for y, (_, score, i) in enumerate(reversed(rows)):
+        mean, color = 100 * score["mean"], _COLORS[i % len(_COLORS)]
+        low, high = (100 * v for v in score["interval"] or (score["mean"], score["mean"]))
+        axes[0].plot([low, high], [y, y], color=color, lw=2, alpha=0.5)
+        axes[0].plot([mean], [y], "o", color=color)
+    axes[0].set_yticks(range(len(rows)), [r[0] for r in reversed(rows)], fontsize=8)
+    axes[0].set_ylim(-0.6, max(len(rows), 1) - 0.4)
+    axes[0].set_xlim(-2, 102)
+    axes[0].set_xlabel("score, % (line: 95% interval over problems)", fontsize=9)
+    return _svg(figure)
+
+
+def score_by_round(runs: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    """Mean correctness of Markovian RSA's populations by round; empty where there are none."""
+    lines = [
+        (f"{name}: {task}", t["rounds"])
+        for name, run in runs
+        for task, t in run["tasks"].items()
+        if len(t["rounds"]) > 1
+    ]
+    if not lines:
+        return ""
+    figure, axes = _figure(6.0, 3.0)
+    for color, (label, values) in zip(itertools.cycle(_COLORS), lines, strict=False):
+        axes[0].plot(range(len(values)), [100 * v for v in values], "o-", color=color, label=label)
+    axes[0].set_xticks(range(max(len(v) for _, v in lines)))
+    axes[0].set_xlabel("round (0: no tails yet)")
+    axes[0].set_ylabel("mean correctness, %")
+    axes[0].set_ylim(bottom=0)
+    axes[0].legend(fontsize=8)
     return _svg(figure)
 
 

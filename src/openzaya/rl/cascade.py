@@ -30,7 +30,7 @@ from openzaya.errors import ConfigError
 from openzaya.evals.evaluate import EvalResult, TaskScore, single
 from openzaya.evals.stats import cluster_bootstrap, paired_difference
 from openzaya.rl.expert import folder_sampler
-from openzaya.rl.loop import reinforce
+from openzaya.rl.loop import BEGIN_FILE, reinforce
 from openzaya.rl.tasks import spread
 from openzaya.run_dir import RunDir
 from openzaya.train import checkpoint
@@ -106,13 +106,13 @@ class Cascade:
                 task = bar.add_task(name, total=None)
                 reinforce(config, run, lambda s, n, _: bar.update(task, completed=s, total=n))
             result, metrics = run.read_json("result.json"), run.metrics()
-        steps = [m for m in metrics if "difficulty" in m]
+            begin = run.read_json(BEGIN_FILE)
         return {
             "name": name,
             "steps": result["steps"],
             "tokens": result["tokens"],
             "seconds": sum(m["seconds"] for m in metrics),
-            "difficulty": {"first": steps[0]["difficulty"], "last": result["difficulty"]},
+            "difficulty": {"first": begin["difficulty"], "last": result["difficulty"]},
             "dropped": result["dropped"],
             "trains_on": list(config.tasks),
         }

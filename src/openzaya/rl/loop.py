@@ -45,6 +45,8 @@ from openzaya.ttc.tails import tail_ids
 from openzaya.types import Completion, Environment, Request, SamplingParams, Score, ThinkIds
 
 FINISHED_FILE = "finished.jsonl"
+BEGIN_FILE = "begin.json"
+"""Where the difficulties started."""
 GATED = 256
 """Most completions that the mismatch gate compares."""
 
@@ -103,6 +105,8 @@ class RLTrainer:
         writer = Writer(self.generation.crew.sample, self.think_ids, self._detokenize)
         before = Preparation(self.config, self.envs, self.prompts, self.run.path)
         self.generation.do(before.run(writer, settled))
+        if not settled:
+            self.run.write_json(BEGIN_FILE, {"difficulty": self.prompts.curriculum.difficulties()})
         if self.config.asynchrony.max_staleness:
             path = self.run.path / FINISHED_FILE
             for group, prompt, slot, rollout in finished.read(path):

@@ -22,6 +22,9 @@ from openzaya.serve.rsa_run import Runs
 from openzaya.tokenizer import Tokenizer
 from openzaya.types import FinishReason, ThinkIds
 
+BEGIN_SECONDS = 10.0
+"""What is admitted and has not begun by then, since its client left, loses its places."""
+
 LoadModel = Callable[[Path], Awaitable[None]]
 
 
@@ -44,6 +47,8 @@ class Service:
     """Requests on their way."""
     runs: Runs = field(default_factory=Runs)
     """Those of Markovian RSA."""
+    _promised: dict[int, int] = field(default_factory=dict)
+    """Admitted sequences whose run has not begun, by the first one's identity."""
 
     def __post_init__(self) -> None:
         t = self.tokenizer
@@ -52,7 +57,8 @@ class Service:
         self.think_ids = ThinkIds(t.think_id, t.end_think_id, t.im_end_id)
 
     def admit(self, sequences: Many[Sequence]) -> None:
-        """ApiError for what cannot run, or not now."""
+        """ApiError for what cannot run, or not now. What is admitted has its places from now on:
+        `run` refuses it no more, as it could not once a stream has begun."""
         if self.draining:
             raise ApiError(503, "the server is shutting down", retry_after=5)
         for s in sequences:
@@ -61,6 +67,10 @@ class Service:
             except EngineError as error:
                 raise ApiError(400, error.message, "prompt", "context_length_exceeded") from None
         self._find_room(len(sequences))
+        promise = id(sequences[0])
+        self._promised[promise] = len(sequences)
+        loop = asyncio.get_running_loop()
+        loop.call_later(BEGIN_SECONDS, self._promised.pop, promise, None)
 
     def admit_run(self, rollouts: int) -> None:
         """Room for a run is asked for once, and kept until it has ended."""
@@ -69,11 +79,11 @@ class Service:
         self._find_room(rollouts)
 
     def _find_room(self, sequences: int) -> None:
-        scheduler = self.engine.scheduler
-        waiting = scheduler.queued + self.runs.idle
-        if waiting + sequences > self.config.max_queue + len(scheduler.slots.free):
+        asked = self.asynchronous.waiting_callers + self.runs.idle + sum(self._promised.values())
+        if asked + sequences > self.capacity:
+            waiting = asked - len(self.engine.scheduler.slots.sequence)
             raise ApiError(
-                429, f"{waiting} sequences wait already", None, "queue_full",
+                429, f"{max(0, waiting)} sequences wait already", None, "queue_full",
                 retry_after=self.metrics.retry_after(),
             )  # fmt: skip
 
@@ -115,7 +125,9 @@ class Service:
 
     async def run(self, sequences: Many[Sequence]) -> None:
         """Until all have ended; ApiError where one could not."""
-        self.admit(sequences)
+        if self._promised.pop(id(sequences[0]), None) is None:
+            self.admit(sequences)
+            del self._promised[id(sequences[0])]
         started = time.perf_counter()
         try:
             await self.asynchronous.run(sequences)

@@ -38,7 +38,9 @@ def follows(item: Item, response: str | None) -> Verdict:
         reason = f"{type(error).__name__}: {error}".strip().replace("\n", " ")[:200]
         return Verdict(Score(0.0, Outcome.VERIFIER_ERROR, True, reason), None)
     broken = [
-        n for n, ok in zip(private["names"], followed.follow_instruction_list, strict=True) if not ok
+        n
+        for n, ok in zip(private["names"], followed.follow_instruction_list, strict=True)
+        if not ok
     ]
     return binary(not broken, None, f"not followed: {', '.join(broken)}" if broken else "")
 
@@ -54,8 +56,8 @@ REFUSED = (
     Refused(
         "ifbench", "58 kinds of instructions that no training has seen",
         "its checkers are in github.com/allenai/IFBench and on no package index",
-        "generate with its own script against `zaya serve`; our own constraints, none of which is "
-        "among the 58, are env:instructions tasks",
+        "generate with its own script against `zaya serve`; our own constraints, none of them among "
+        "the 58, are tasks as well: `zaya envs list --source instructions`",
         1, "IFBench",
     ),
 )  # fmt: skip

@@ -43,9 +43,9 @@ def emotions(item: Item, response: str | None) -> Verdict:
 
 TASKS = (
     TaskSpec(
-        "eq-bench", "strength of emotions in a dialogue, EQ-Bench 2.1 (no judge)",
+        "eq-bench", "emotions in a dialogue, EQ-Bench 2.1; the report does not say which one it ran",
         Source("pbevan11/EQ-Bench", "validation", 171, licence="MIT"),
-        CODE, 1, TOKENS, "free", eq_bench, emotions, "EQBench", "lm-eval", graded=True,
+        CODE, 1, TOKENS, "free", eq_bench, emotions, needs="lm-eval", graded=True,
     ),
 )  # fmt: skip
 SERVE = "run it against `zaya serve MODEL port=8000`: "

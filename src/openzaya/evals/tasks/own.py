@@ -24,16 +24,17 @@ def environment_task(name: str, params: Mapping[str, Any], count: int | None) ->
     if not at:
         plain, level = level, "0"
     if not level.isdigit():
-        raise EvalError(f"{name}: the difficulty {level!r} is no number", f"write {PREFIX}{plain}@3")
+        raise EvalError(
+            f"{name}: no difficulty is called {level!r}", f"write {PREFIX}{plain}@3"
+        )
     env = build(plain, params)
     problems = Problems(env, "test", int(level)).distinct(count or COUNT)
     prompt = problems[0].prompt
-    kind = next((kind for mark, kind in MARKS if mark in prompt), "free")
+    free: Kind = "free"
+    kind = next((kind for mark, kind in MARKS if mark in prompt), free)
 
     def items(_: list[Row]) -> list[Item]:
-        return [
-            Item(p.fingerprint, ask(p.prompt), _told(p), p) for p in problems
-        ]
+        return [Item(p.fingerprint, ask(p.prompt), _told(p), p) for p in problems]
 
     def judge(item: Item, response: str | None) -> Verdict:
         score = env.score(item.private, response)
@@ -50,5 +51,3 @@ def environment_task(name: str, params: Mapping[str, Any], count: int | None) ->
 
 def _told(problem: Problem) -> str:
     return str(problem.private.get("answer", ""))[:500]
-
-
