@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,9 @@ def ends() -> Callable[..., tuple[int, Any]]:
 
     def run(arguments: list[str]) -> tuple[int, Any]:
         done = CliRunner().invoke(app, arguments)
+        with warnings.catch_warnings():  # inspect-ai's clients end with their last reference: here
+            warnings.simplefilter("ignore", ResourceWarning)
+            gc.collect()
         assert done.exit_code in (0, 1, 2), done.output
         if done.exit_code == 2:
             return 2, done.stderr

@@ -38,7 +38,9 @@ def test_planted_overlaps_are_found(tmp_path: Path) -> None:
         f"Earlier. {LONG.upper().replace(',', ' ;')} Later.",
         "so WHAT is  \\frac{1}{2} + \\frac{1}{3} of thirty six large green apples? Hm",
     )
-    found = overlaps(items(LONG, SHORT, "How many of something else entirely are there now?"), [train])
+    found = overlaps(
+        items(LONG, SHORT, "How many of something else entirely are there now?"), [train]
+    )
     assert found.hits == {"1": [f"{train}:2"], "2": [f"{train}:3"]}
     assert (found.items, found.rows) == (3, 3)
 
@@ -46,10 +48,17 @@ def test_planted_overlaps_are_found(tmp_path: Path) -> None:
 def test_what_is_no_copy_is_not_found(tmp_path: Path) -> None:
     """Twelve of its words in a row are no passage of thirteen, other numbers no copy, and the form
     in which every question is asked is nobody's."""
-    words = LONG.split()
+    words, other = LONG.split(), LONG
+    for old, new in (
+        ("seventeen", "six"),
+        ("twenty", "thirty"),
+        ("three", "four"),
+        ("pears", "figs"),
+        ("market", "fair"),
+    ):
+        other = other.replace(old, new)
     train = write(
-        tmp_path, " ".join(words[:12]), LONG.replace("seventeen", "eighteen").replace("twenty", "thirty")
-        .replace("three", "four").replace("Sunday", "Monday").replace("pears", "plums"),
+        tmp_path, " ".join(words[:12]), other,
         "Give the final answer in \\boxed{}.",
     )  # fmt: skip
     assert not overlaps(items(LONG, SHORT), [train]).hits

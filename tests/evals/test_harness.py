@@ -157,7 +157,7 @@ def test_a_kill_repeats_no_finished_sample_and_no_rollout(
 
     endpoint.script = slowly
     process = start(line(*RSA, "rsa.concurrency=1"))
-    for _ in range(600):
+    for _ in range(2400):  # a busy machine takes its time to start
         if len(endpoint.bodies) >= 14 or process.poll() is not None:
             break
         time.sleep(0.05)
@@ -181,3 +181,51 @@ def test_a_kill_repeats_no_finished_sample_and_no_rollout(
     assert any(log.status == "success" and len(log.samples or []) == 4 for log in logs)
     status, text = ends(line(*RSA, "rsa.temperature=0.5"))
     assert status == 2 and "another config" in text, "another config is another run"
+
+
+def test_an_interrupted_run_says_so(
+    endpoint: Scripted, line: Line, start: Any, ends: Ends, tmp_path: Path
+) -> None:
+    endpoint.script = lambda s, body, n: answer(s, f"\\boxed{{{number(body)}}}", pause=0.3)
+    process = start(line("--epochs", 2, "samples=1"))
+    while len(endpoint.bodies) < 3 and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130 and "nothing is lost" in err and not out
+    assert not (tmp_path / "out" / "evaluation.json").exists()
+    endpoint.script = lambda s, body, n: answer(s, f"\\boxed{{{number(body)}}}")
+    status, result = ends(line("--epochs", 2, "samples=1"))
+    assert status == 0 and result["tasks"]["gsm8k"]["score"]["mean"] == 1.0
+    assert len(endpoint.bodies) <= 13, "twelve samples, and one that was broken off"
+
+
+def test_without_a_sandbox_no_program_is_judged(
+    endpoint: Scripted, ends: Ends, tmp_path: Path
+) -> None:
+    """A service that is not there: refused before a token, never a score."""
+    row = {"task_id": "T/0", "entry_point": "f", "prompt": "def f(): ...", "test": "", "x": 1}
+    row["canonical_solution"] = ""
+    (tmp_path / "he.jsonl").write_text(json.dumps(row) + "\n")
+    status, text = ends(
+        [
+            "eval", endpoint.url, "humaneval", f"data.humaneval={tmp_path / 'he.jsonl'}", "--out",
+            str(tmp_path / "none"), "sandbox.backend=piston", "sandbox.url=http://127.0.0.1:9",
+        ]
+    )  # fmt: skip
+    assert status == 2 and "error:" in text and not endpoint.bodies
+
+
+def test_what_does_not_fit_is_refused_before_a_token(
+    endpoint: Scripted, line: Line, ends: Ends
+) -> None:
+    endpoint.routes["/v1/models"] = lambda _: JSONResponse(
+        {"data": [{"id": "m", "max_model_len": 500}]}
+    )
+    status, text = ends(line())
+    assert status == 2 and "do not fit into 500" in text and "max_tokens=250" in text
+    status, text = ends(line("--rsa", "cpu", "rsa.budget=450", "rsa.tail=96"))
+    assert status == 2 and "more than the 500" in text
+    status, text = ends(line("--rsa", "best-of-n", "rsa.population=2"))
+    assert status == 2 and "gold answer" in text
+    assert not endpoint.bodies

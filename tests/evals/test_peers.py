@@ -133,10 +133,13 @@ def in_a_browser(runs: Path) -> None:
         pytest.skip("apt-get install chromium")
     done = zaya("report", runs / "single", runs / "rsa", "--out", runs / "page")
     assert done.communicate(timeout=120)[0] is not None and done.returncode == 0
+    told = json.loads((runs / "rsa" / "evaluation.json").read_text())
+    (shown := runs / "shown").mkdir()  # the one that went on: the killed one's is there as well
+    shutil.copy(runs / "rsa" / "logs" / told["tasks"]["humaneval"]["log"], shown)
     port = free_port()
     viewer = subprocess.Popen(
         [Path(sys.executable).parent / "inspect", "view", "start", "--log-dir",
-         runs / "rsa" / "logs", "--port", str(port), "--host", "127.0.0.1"],
+         shown, "--port", str(port), "--host", "127.0.0.1"],
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:

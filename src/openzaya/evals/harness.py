@@ -17,6 +17,7 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from inspect_ai import Epochs, Task, eval_set
@@ -37,6 +38,7 @@ from openzaya.evals.tasks.own import PREFIX
 from openzaya.evals.tasks.spec import Item, Sampling
 from openzaya.evals.writer import Writer
 from openzaya.run_dir import RunDir
+from openzaya.ttc import check
 from openzaya.types import Outcome
 
 RESULT_FILE, LOGS, JOURNALS = "evaluation.json", "logs", "journals"
@@ -61,8 +63,20 @@ class Harness:
         self.loaded = {n: load(t, config.data.get(n)) for n, t in self.tasks.items()}
         for task in self.tasks.values():
             _equipped(task, config)
-            if config.rsa is not None:
-                self.rsa_of(task)
+            self._fits(task)
+
+    def _fits(self, task: TaskSpec) -> None:
+        """EvalError or ConfigError for rollouts that the model cannot hold."""
+        window, most = self.writer.window, self.config.max_tokens or task.max_tokens
+        if self.config.rsa is not None:
+            sampler: Any = SimpleNamespace(context_length=window)  # all that is asked of it
+            check(self.items_of(task)[0].messages, sampler, self.rsa_of(task))
+        elif window is not None and most >= window:
+            raise EvalError(
+                f"{task.name}: rollouts of {most} tokens do not fit into {window}, which is all "
+                f"that {self.writer.name} holds",
+                f"shorten them: max_tokens={window // 2}",
+            )
 
     def rsa_of(self, task: TaskSpec) -> RSAConfig:
         assert self.config.rsa is not None
@@ -115,8 +129,9 @@ class Harness:
                 )
         except PrerequisiteError as error:
             raise EvalError(f"inspect-ai refuses: {error}", "see the line above") from None
-        if any(log.status == "cancelled" for log in logs):
-            raise KeyboardInterrupt
+        ended = {log.eval.task for log in logs if log.status in ("success", "error")}
+        if ended != set(self.tasks):
+            raise KeyboardInterrupt  # inspect takes the signal for itself, and returns
         tallies = {}
         for log in logs:
             whole = read_eval_log(log.location, resolve_attachments=False)
@@ -135,12 +150,15 @@ class Harness:
     def _tally(self, task: TaskSpec, log: EvalLog) -> Tally:
         loaded, rsa = self.loaded[task.name], self.config.rsa
         sampling = self.sampling_of(task)
+        notes = list(loaded.notes)
+        if log.error is not None:
+            notes.append(f"inspect-ai gave up: {' '.join(log.error.message.split())[:300]}")
         facts = {
             "about": task.about,
             "published": task.published,
             "origin": loaded.origin,
             "digest": loaded.digest,
-            "notes": list(loaded.notes),
+            "notes": notes,
             "k": task.k,
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 import lm_eval.evaluator
+import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.tasks import TaskManager
@@ -140,7 +140,7 @@ def run_lm_eval(folder: Path, names: Sequence[str], limit: int | None) -> dict[s
         if not file.is_file():
             raise EvalError(f"there is no file {file}", "check the path")
     shipped = len(files) < len(names)  # reading all of lm-eval's own takes half a minute
-    folders = [str(file.parent) for file in files]
+    folders: list[str | Path] = [str(file.parent) for file in files]
     manager = TaskManager(include_path=folders or None, include_defaults=shipped)
     plain = [_task_in(Path(n)) if n.endswith((".yaml", ".yml")) else n for n in names]
     unknown = [n for n in plain if n not in manager.all_tasks]

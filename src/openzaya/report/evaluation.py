@@ -22,6 +22,7 @@ LARGEST = 1_500_000
 """Bytes that the drill-down may take: the page stays below 2 MB."""
 SHOWN, QUESTION, SAID = 60, 900, 300
 """Problems of a task in the drill-down, characters of a question, and of an answer's end."""
+NOT_MEASURED = "not measured"
 TAGS = 150
 """Bytes of markup around each draw."""
 Run = dict[str, Any]
@@ -29,6 +30,7 @@ Run = dict[str, Any]
 _PAGE = (
     HEAD
     + """<style>.pub { color: #888 } .pub::before { content: "[" } .pub::after { content: "]" }
+td.wrap { white-space: normal; min-width: 9rem } .gap { color: #888 }
 .bad { background: #fff3cd } details.p { border-bottom: 1px solid #eee; padding: .15rem 0 }
 details.p pre { white-space: pre-wrap; margin: .3rem 0 }
 .ok { color: #1b7f3b } .no { color: #b02a37 }
@@ -46,16 +48,16 @@ measured here.</p>
 {% endfor %}</p>
 {% endfor %}{% endfor %}
 <h2>Scores</h2><div class="scroll"><table>
-<tr><th>run, task<th>score, %<th>95% interval<th>avg@<th>problems<th>answer given<th>maj@k<th>pass@k
-<th>truncated<th>unparseable<th>written per run<th>read<th>T / top-p / top-k<th>max tokens
+<tr><th>run, task<th>score, %<th>95% interval<th>avg@<th>problems<th>answer given<th>truncated
+<th>unparseable<th>written per run<th>read<th>maj@k<th>pass@k<th>T / top-p / top-k<th>max tokens
 {% for name, run in runs %}{% for task, t in run.tasks.items() %}
 <tr{% if not t.whole %} class="bad"{% endif %}><td>{{ name }}: <b>{{ task }}</b>
 <td>{{ est(t.score) }}<td>{{ interval(t.score) }}<td>{{ draws(t) }}
 <td>{{ t.n_scored }} of {{ t.n_problems }}<td>{{ est(t.vote) }}
-<td>{% if t.majority %}{{ est(t.majority) }} (k = {{ t.majority.k }}){% endif %}
-<td>{% for k, e in t.pass.items() %}{{ pct(e.mean) }} ({{ k }}) {% endfor %}
 <td>{{ pct(t.truncated) }}<td>{{ pct(t.unparseable) }}
 <td>{{ "{:,.0f}".format(t.tokens.written_per_run) }}<td>{{ "{:,}".format(t.tokens.read) }}
+<td>{% if t.majority %}{{ est(t.majority) }} (k = {{ t.majority.k }}){% endif %}
+<td class="wrap">{% for k, e in t.pass.items() %}{{ pct(e.mean) }} ({{ k }}) {% endfor %}
 <td>{{ t.temperature }} / {{ t.top_p }} / {{ t.top_k }}<td>{{ t.max_tokens }}
 {% endfor %}{% endfor %}</table></div>
 {{ figures.scores | safe }}
@@ -64,7 +66,7 @@ measured here.</p>
 scored. p is of a sign-flip test: no normal distribution is assumed.</p><div class="scroll"><table>
 <tr><th>task<th>first<th>second<th>what<th>problems<th>difference<th>95% interval<th>p
 <th>tokens per problem{% for c in compared %}
-<tr><td>{{ c.task }}<td>{{ c.first }}<td>{{ c.second }}<td style="white-space: normal">{{ c.what }}
+<tr><td>{{ c.task }}<td>{{ c.first }}<td>{{ c.second }}<td class="wrap">{{ c.what }}
 <td>{{ c.problems }}{% if c.left_out %} ({{ c.left_out }} not shared){% endif %}
 <td>{{ signed(c.gap) }} ± {{ pct(c.stderr) }}
 <td>{{ signed(c.interval[0]) }} .. {{ signed(c.interval[1]) }}<td>{{ "%.3f" | format(c.p) }}
@@ -74,8 +76,9 @@ scored. p is of a sign-flip test: no normal distribution is assumed.</p><div cla
 {% for table in tables %}<h3>{{ table.title }}</h3><div class="scroll"><table>
 <tr><th>{{ table.corner }}{% for c in table.columns %}<th>{{ c.text }}{% endfor %}
 {% for row in table.rows %}<tr><td>{{ row.name }}{% for cell in row.cells %}
-<td>{% if cell.published %}<span class="pub">{{ cell.text }}</span>{% else %}<b>{{ cell.text }}</b>
-{%- endif %}{% endfor %}{% endfor %}</table></div>{% endfor %}
+<td>{% if cell.text in gaps %}<span class="gap">{{ cell.text }}</span>
+{%- elif cell.published %}<span class="pub">{{ cell.text }}</span>
+{%- else %}<b>{{ cell.text }}</b>{% endif %}{% endfor %}{% endfor %}</table></div>{% endfor %}
 <h2>Problems</h2>
 {% for name, run in runs %}{% for task, t in run.tasks.items() %}
 <details><summary><b>{{ name }}: {{ task }}</b>, {{ t.problems | length }} problems
@@ -87,12 +90,13 @@ scored. p is of a sign-flip test: no normal distribution is assumed.</p><div cla
 {% for d in p.draws %}<p class="{{ 'ok' if d.reward > 0.999 else 'no' }}">{{ d.outcome }}
 {%- if d.cut %}, cut{% endif %}, {{ d.written }} tokens; answer
 <code>{{ d.answer if d.answer is not none else "none" }}</code> {{ d.reason }}</p>
-<pre>{{ d.said }}</pre>{% endfor %}</details>{% endfor %}</details>
+{% if d.said and d.said != d.answer %}<pre>{{ d.said }}</pre>{% endif %}
+{% endfor %}</details>{% endfor %}</details>
 {% endfor %}{% endfor %}
 <h2>What was run</h2><div class="scroll"><table><tr><th>run, task<th>model<th>questions<th>digest
 <th>notes<th>log{% for name, run in runs %}{% for task, t in run.tasks.items() %}
 <tr><td>{{ name }}: {{ task }}<td>{{ run.model }}<td>{{ t.origin }}
-<td><code>{{ t.digest[:16] }}</code><td style="white-space: normal">{{ t.notes | join("; ") }}
+<td><code>{{ t.digest[:16] }}</code><td class="wrap">{{ t.notes | join("; ") }}
 <td>{{ t.log }}{% endfor %}{% endfor %}</table></div>
 {% for name, run in runs %}<p>{{ name }}: {% for k, v in run.environment.items() %}{{ k }} {{ v }}
 {{- ", " if not loop.last }}{% endfor %}; {{ "%.0f" | format(run.seconds) }} s in the last call.</p>
@@ -127,6 +131,7 @@ def write_evaluation_page(folders: Sequence[Path], out: Path) -> Path:
             interval=_interval,
             draws=_draws,
             signed=_signed,
+            gaps=("-", NOT_MEASURED),
         )
     )
     out.mkdir(parents=True, exist_ok=True)
@@ -277,7 +282,7 @@ def _here(run: Run, published_name: str) -> dict[str, Any]:
         if t["published"] == published_name:
             gap = "" if t["whole"] else " (incomplete)"
             return _own(_estimate(t["score"]) + gap)
-    return _own("not measured")
+    return _own(NOT_MEASURED)
 
 
 def _own(text: str) -> dict[str, Any]:
@@ -347,7 +352,10 @@ def _markdown(runs: list[tuple[str, Run]], compared: list[Any], tables: list[Any
         cells = [
             [
                 row["name"],
-                *(f"[{c['text']}]" if c["published"] else c["text"] for c in row["cells"]),
+                *(
+                    f"[{c['text']}]" if c["published"] and c["text"] != "-" else c["text"]
+                    for c in row["cells"]
+                ),
             ]
             for row in table["rows"]
         ]

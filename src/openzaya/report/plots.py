@@ -189,7 +189,8 @@ def score_by_round(runs: Sequence[tuple[str, dict[str, Any]]]) -> str:
     axes[0].set_xticks(range(max(len(v) for _, v in lines)))
     axes[0].set_xlabel("round (0: no tails yet)")
     axes[0].set_ylabel("mean correctness, %")
-    axes[0].set_ylim(bottom=0)
+    top = max(value for _, values in lines for value in values)
+    axes[0].set_ylim(0, max(1.0, 115 * top))
     axes[0].legend(fontsize=8)
     return _svg(figure)
 

@@ -63,9 +63,7 @@ class Trainer:
         self.source = self.corpus or ExampleSource(
             config.tasks, self.envs, self.tokenizer, config.examples, config.think, config.seed
         )
-        self.dev = DevSet(
-            self.envs, config.dev, config.think.budget, difficulties(config.tasks)
-        )
+        self.dev = DevSet(self.envs, config.dev, config.think.budget, difficulties(config.tasks))
         if self.corpus is not None:
             run.write_json("data.json", self.corpus.manifest)
         self._check_shares()

@@ -56,7 +56,7 @@ REFUSED = (
     Refused(
         "ifbench", "58 kinds of instructions that no training has seen",
         "its checkers are in github.com/allenai/IFBench and on no package index",
-        "generate with its own script against `zaya serve`; our own constraints, none of them among "
+        "use its own script against `zaya serve`; our own constraints, none of them among "
         "the 58, are tasks as well: `zaya envs list --source instructions`",
         1, "IFBench",
     ),

@@ -43,7 +43,7 @@ def emotions(item: Item, response: str | None) -> Verdict:
 
 TASKS = (
     TaskSpec(
-        "eq-bench", "emotions in a dialogue, EQ-Bench 2.1; the report does not say which one it ran",
+        "eq-bench", "emotions in a dialogue, EQ-Bench 2.1 (the report names no version)",
         Source("pbevan11/EQ-Bench", "validation", 171, licence="MIT"),
         CODE, 1, TOKENS, "free", eq_bench, emotions, needs="lm-eval", graded=True,
     ),

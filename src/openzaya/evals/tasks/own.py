@@ -24,14 +24,11 @@ def environment_task(name: str, params: Mapping[str, Any], count: int | None) ->
     if not at:
         plain, level = level, "0"
     if not level.isdigit():
-        raise EvalError(
-            f"{name}: no difficulty is called {level!r}", f"write {PREFIX}{plain}@3"
-        )
+        raise EvalError(f"{name}: no difficulty is called {level!r}", f"write {PREFIX}{plain}@3")
     env = build(plain, params)
     problems = Problems(env, "test", int(level)).distinct(count or COUNT)
     prompt = problems[0].prompt
-    free: Kind = "free"
-    kind = next((kind for mark, kind in MARKS if mark in prompt), free)
+    kind = kind_of(prompt)
 
     def items(_: list[Row]) -> list[Item]:
         return [Item(p.fingerprint, ask(p.prompt), _told(p), p) for p in problems]
@@ -47,6 +44,14 @@ def environment_task(name: str, params: Mapping[str, Any], count: int | None) ->
         CODE if is_code else REASONING, 16, TOKENS, kind, items, judge,
         needs="sandbox" if is_code else "",
     )  # fmt: skip
+
+
+def kind_of(prompt: str) -> Kind:
+    """The form in which a prompt asks for its answer."""
+    for mark, kind in MARKS:
+        if mark in prompt:
+            return kind
+    return "free"
 
 
 def _told(problem: Problem) -> str:
