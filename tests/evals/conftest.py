@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import signal
 import subprocess
 import sys
 import warnings
@@ -70,7 +71,11 @@ def line(endpoint: Scripted, problems: Path, tmp_path: Path) -> Callable[..., li
 def start() -> Callable[..., subprocess.Popen[str]]:
     def run(arguments: list[str]) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "openzaya.cli", *arguments]
-        return subprocess.Popen(command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        return subprocess.Popen(
+            command, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            # A shell's background job ignores SIGINT, and so would all that it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )  # fmt: skip
 
     return run
 
