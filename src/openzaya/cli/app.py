@@ -33,7 +33,9 @@ DISK_FULL = RunError(
     "free some space (df -h shows where), then run the same command again to go on",
 )
 
-EXTRAS: dict[str, str] = dict.fromkeys(("starlette", "uvicorn", "sse_starlette", "prometheus_client"), "serve")
+EXTRAS: dict[str, str] = dict.fromkeys(
+    ("starlette", "uvicorn", "sse_starlette", "prometheus_client"), "serve"
+)
 EXTRAS |= dict.fromkeys(("math_verify", "sympy", "networkx"), "envs")
 EXTRAS |= dict.fromkeys(("datatrove", "datasets", "grain", "pyarrow"), "data")
 EXTRAS |= dict.fromkeys(("inspect_ai", "lm_eval", "langdetect", "immutabledict"), "eval")
