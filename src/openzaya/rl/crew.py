@@ -43,9 +43,6 @@ class Crew(Protocol):
         """One of them, for what is not part of training."""
         ...
 
-    patience: int
-    """Groups that may be dropped before the run is given up."""
-
     async def sample(self, request: Request, group: int) -> list[Completion]:
         """Rollouts of one group go to one sampler, whose prefix cache then serves them."""
         ...
@@ -57,8 +54,6 @@ class Crew(Protocol):
 
 class Here:
     """The engine of this process; weights go from module to engine between two of its steps."""
-
-    patience = 64
 
     def __init__(self, model: ZayaForCausalLM, tokenizer: Tokenizer, version: int) -> None:
         self._model = model
@@ -78,8 +73,6 @@ class Here:
 
 class Servers:
     """`zaya serve` processes, ours or anybody's: exact sampling, weights by folder and version."""
-
-    patience = 64
 
     def __init__(
         self, config: SamplersConfig, model: ZayaForCausalLM, tokenizer: Tokenizer, folder: Path

@@ -19,6 +19,8 @@ from openzaya.rl.rollout import Judged, fault
 from openzaya.types import Completion, Request
 
 T = TypeVar("T")
+PATIENCE = 64
+"""Groups whose samplers may fail for good before the run is given up."""
 
 
 class Generation:
@@ -142,7 +144,10 @@ class Generation:
                     for task in self._tasks.get(group.id, ()):
                         if task is not asyncio.current_task():
                             task.cancel()
-                    if sum(self.orchestrator.dropped.values()) > self.crew.patience:
+                    dropped = self.orchestrator.dropped
+                    # Groups without contrast, or too old, are no fault of a sampler.
+                    failed = sum(n for why, n in dropped.items() if why.startswith("failed"))
+                    if failed > PATIENCE:
                         raise EngineError(
                             f"generation fails again and again: {error}",
                             "look at the samplers; finished rollouts are kept",
